@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a guest range means: pick the segment of the top image, ask its backend,
+ * and go down the chain while the answer is "not here".
+ */
+#include "vdisk/checked.h"
+#include "vdisk/image.h"
+
+/* Segments cover an image without gap, so the last that starts at or before @pos has it. */
+static struct vd_segment *find_segment(const struct vd_image *image, u64 pos)
+{
+	u32 low = 0, high = image->nr_segs;
+
+	while (high - low > 1) {
+		u32 mid = low + (high - low) / 2;
+
+		if (image->segs[mid].start <= pos)
+			low = mid;
+		else
+			high = mid;
+	}
+	return &image->segs[low];
+}
+
+static int check_data(const struct vd_segment *seg, const struct vd_extent *ext)
+{
+	if (!ext->file || !vd_inside(ext->file_pos, ext->len, VD_CAP_FILE_BYTES))
+		return vd_corrupt(seg, "guest byte %llu lies at file byte %llu, past %llu",
+				  ext->pos, ext->file_pos, VD_CAP_FILE_BYTES);
+	return 0;
+}
+
+/* @ext->unit_pos is still relative to the segment. */
+static int check_packed(const struct vd_segment *seg, const struct vd_extent *ext)
+{
+	u64 pos = ext->pos - seg->start;
+
+	if (!seg->packed || !ext->file || !ext->unit_len || ext->unit_len > seg->max_unit)
+		return vd_corrupt(seg, "packed unit of %u bytes at guest byte %llu, not 1 to %u",
+				  ext->unit_len, ext->pos, seg->max_unit);
+	if (!ext->packed_len || ext->packed_len > VD_CAP_PACKED_BYTES)
+		return vd_corrupt(seg, "unit of %u packed bytes at guest byte %llu, not 1 to %u",
+				  ext->packed_len, ext->pos, VD_CAP_PACKED_BYTES);
+	if (ext->unit_pos > pos || !vd_inside(pos - ext->unit_pos, ext->len, ext->unit_len))
+		return vd_corrupt(seg, "unit of %u bytes does not hold guest byte %llu",
+				  ext->unit_len, ext->pos);
+	if (!vd_inside(ext->file_pos, ext->packed_len, VD_CAP_FILE_BYTES))
+		return vd_corrupt(seg, "unit at file byte %llu, past %llu", ext->file_pos,
+				  VD_CAP_FILE_BYTES);
+	return 0;
+}
+
+/* A backend computes with an image's numbers: believe nothing that would hurt the engine. */
+static int check_answer(const struct vd_segment *seg, u64 len, struct vd_extent *ext)
+{
+	int ret;
+
+	if (!ext->len || ext->len > len || ext->len & (VD_SECTOR - 1))
+		return vd_corrupt(seg, "%llu bytes at guest byte %llu mapped, not 512 to %llu",
+				  ext->len, ext->pos, len);
+
+	switch (ext->type) {
+	case VD_EXT_HOLE:
+	case VD_EXT_ZERO:
+		return 0;
+	case VD_EXT_DATA:
+		return check_data(seg, ext);
+	case VD_EXT_PACKED:
+		ret = check_packed(seg, ext);
+		ext->unit_pos += seg->start;
+		return ret;
+	}
+	return vd_corrupt(seg, "answer of unknown type %d at guest byte %llu", ext->type, ext->pos);
+}
+
+static int map_segment(struct vd_segment *seg, u64 len, unsigned int flags, struct vd_extent *ext)
+{
+	u64 pos = ext->pos - seg->start;
+	int ret;
+
+	len = min_t(u64, len, seg->len - pos);
+	if (seg->kind == VDISK_SEG_NOACCESS)
+		return -EACCES;
+	if (seg->kind == VDISK_SEG_ZERO)
+		return vd_extent_zero(ext, len);
+
+	ret = seg->format->map(seg, pos, len, flags, ext);
+	if (ret)
+		return ret < 0 ? ret : -EIO;
+	return check_answer(seg, len, ext);
+}
+
+/* May the top image's segment be written at all? Costs no look-up. */
+static int check_writable_segment(const struct vd_segment *seg)
+{
+	if (seg->kind == VDISK_SEG_NOACCESS)
+		return -EACCES;
+	if (seg->flags & VDISK_SEGF_RDONLY)
+		return -EROFS;
+	if (seg->kind == VDISK_SEG_ZERO)
+		return -EOPNOTSUPP;
+	if (!(seg->format->caps & VD_CAP_WRITE) || !seg->file->writable)
+		return -EROFS;
+	return 0;
+}
+
+static int map_write(struct vd_segment *seg, u64 len, unsigned int flags, struct vd_extent *ext)
+{
+	int ret;
+
+	ret = check_writable_segment(seg);
+	if (ret)
+		return ret;
+	ret = map_segment(seg, len, flags, ext);
+	if (ret)
+		return ret;
+	if (ext->type != VD_EXT_DATA)
+		return -EOPNOTSUPP;
+	return ext->file->writable ? 0 : -EROFS;
+}
+
+/* One answer, from the first image that has one. @budget: backend calls left. */
+static int map_one(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, u32 *budget,
+		   struct vd_extent *ext)
+{
+	u32 i;
+
+	for (i = 0; i < chain->nr_images; i++) {
+		const struct vd_image *image = &chain->images[i];
+		struct vd_segment *seg;
+		int ret;
+
+		/* A smaller parent hides what its own parents have beyond its end. */
+		if (pos >= image->size)
+			break;
+		len = min_t(u64, len, image->size - pos);
+		seg = find_segment(image, pos);
+
+		memset(ext, 0, sizeof(*ext));
+		ext->pos = pos;
+		ext->seg = seg;
+		if (*budget)
+			(*budget)--;
+		if (flags & VD_MAP_WRITE)
+			return map_write(seg, len, flags, ext);
+		ret = map_segment(seg, len, flags, ext);
+		if (ret || ext->type != VD_EXT_HOLE)
+			return ret;
+		len = ext->len;
+	}
+
+	memset(ext, 0, sizeof(*ext));
+	ext->pos = pos;
+	return vd_extent_hole(ext, len);
+}
+
+static bool continues(const struct vd_extent *ext, const struct vd_extent *next)
+{
+	if (ext->type != next->type || ext->type == VD_EXT_PACKED)
+		return false;
+	if (ext->type != VD_EXT_DATA)
+		return true;
+	return ext->file == next->file && ext->file_pos + ext->len == next->file_pos;
+}
+
+int vd_map(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext)
+{
+	u32 budget = VD_CAP_MAP_STEPS;
+	struct vd_extent next;
+	int ret;
+
+	if (!len || pos >= chain->size || (pos | len) & (VD_SECTOR - 1))
+		return -EINVAL;
+	len = min_t(u64, len, chain->size - pos);
+
+	ret = map_one(chain, pos, len, flags, &budget, ext);
+	if (ret)
+		return ret;
+
+	/* What follows is a gift: it may neither wait nor fail the call. */
+	while (ext->len < len && ext->type != VD_EXT_PACKED && budget) {
+		if (map_one(chain, pos + ext->len, len - ext->len, flags | VD_MAP_NOWAIT, &budget,
+			    &next) ||
+		    !continues(ext, &next))
+			break;
+		ext->len += next.len;
+	}
+	return 0;
+}
+VD_EXPORT(vd_map);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The backend interface. A backend maps guest ranges to places in files; it
+ * never moves guest data, never locks, never caches: engine, chain, metadata
+ * cache and file layer do.
+ */
+#ifndef VDISK_FORMAT_H
+#define VDISK_FORMAT_H
+
+#include <linux/vdisk.h>
+#include "vd_port.h"
+#include "vdisk/error.h"
+#include "vdisk/extent.h"
+#include "vdisk/file.h"
+#include "vdisk/meta.h"
+
+/* What a backend can do: struct vd_format.caps. */
+#define VD_CAP_WRITE		(1ULL << 0)	/* overwrites in place */
+#define VD_CAP_DIFF		(1ULL << 1)	/* images with a parent */
+#define VD_CAP_DISCARD		(1ULL << 2)
+#define VD_CAP_ZERO		(1ULL << 3)
+#define VD_CAP_PROBE		(1ULL << 4)	/* found by content */
+
+/**
+ * struct vd_segment - one reader over one file
+ * @image: index of the image in its chain, 0 is the top
+ * @start: first guest byte, disk-absolute
+ * @len: bytes
+ * @kind: enum vdisk_segment_kind
+ * @flags: VDISK_SEGF_*
+ * @file: borrowed from the chain's member table; NULL for ZERO and NOACCESS
+ * @file_off: raw: byte of @start in @file
+ * @meta: the chain's cache
+ * @format: backend that serves it; NULL for ZERO and NOACCESS
+ * @packed: set by open: map may answer PACKED (such a file is read buffered)
+ * @max_unit: set by open when @packed: largest unpacked unit
+ * @unit: set by open: allocation unit in bytes, for io_opt and discard; 0 none
+ * @priv: the backend's, freed by its close
+ *
+ * Constant after open, so map needs no lock.
+ */
+struct vd_segment {
+	u32 image;
+	u32 kind;
+	u32 flags;
+	u64 start;
+	u64 len;
+	struct vd_file *file;
+	u64 file_off;
+	struct vd_meta *meta;
+	const struct vd_format *format;
+	bool packed;
+	u32 max_unit;
+	u32 unit;
+	void *priv;
+};
+
+/* What a packed unit holds, as its own header says it. */
+struct vd_payload {
+	u32 offset;	/* of the compressed bytes in the raw unit */
+	u32 len;
+	bool stored;	/* not compressed */
+};
+
+/* Answer of a probe: how sure (0 no, 100 certain), and a name for humans. */
+struct vd_probe {
+	int score;
+	const char *subformat;
+};
+
+struct vd_format_user;
+
+/**
+ * struct vd_format - a backend; const, registered once
+ * @name: as users type it after -f
+ * @id: enum vdisk_format
+ * @caps: VD_CAP_*
+ * @extensions: NULL-terminated list for humans; never decides alone
+ * @host_align: guaranteed alignment of data and of every table in a file
+ * @probe: looks at content; 0 or -errno for a failed read. May sleep.
+ * @open: read and validate headers, fill @priv, @packed, @unit. May sleep. On
+ *	error leaves nothing behind.
+ * @close: undo open; no I/O.
+ * @map: guest range [pos, pos + len), relative to the segment, len > 0 and
+ *	inside it. Fills type, len (1 <= ext->len <= len), file, file_pos and
+ *	the PACKED fields (unit_pos segment-relative: the core makes it
+ *	disk-absolute). Lock-free, no allocation. With NOWAIT never sleeps.
+ * @unpack: check the raw bytes of a unit and say where its payload is.
+ */
+struct vd_format {
+	const char *name;
+	u32 id;
+	u64 caps;
+	const char *const *extensions;
+	u32 host_align;
+
+	int (*probe)(struct vd_file *file, struct vd_probe *out);
+	int (*open)(struct vd_segment *seg, struct vd_error *err);
+	void (*close)(struct vd_segment *seg);
+	int (*map)(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
+		   struct vd_extent *ext);
+	int (*unpack)(struct vd_segment *seg, const struct vd_extent *ext, const void *raw,
+		      u32 len, struct vd_payload *out);
+
+	const struct vd_format_user *user;
+	struct module *owner;
+};
+
+/*
+ * Registry. Kernel: backends register at module load; get pins the module and
+ * may load "vdisk-format-<name>" on demand (may sleep). User space: a static
+ * table of all.
+ */
+const struct vd_format *vd_format_get(u32 id);
+void vd_format_put(const struct vd_format *fmt);
+const char *vd_format_name(u32 id);	/* NULL: no such id */
+
+#ifdef VD_USER
+const struct vd_format *const *vd_formats(void);	/* NULL-terminated */
+#else
+int vd_format_register(const struct vd_format *fmt);
+void vd_format_unregister(const struct vd_format *fmt);
+#endif
+
+/* Log and return -EUCLEAN: the image contradicts itself at map time. */
+int vd_corrupt(const struct vd_segment *seg, const char *fmt, ...) __printf(2, 3);
+
+/* Answers of a map, in a backend's words. @len is what the answer covers. */
+static inline int vd_extent_hole(struct vd_extent *ext, u64 len)
+{
+	ext->type = VD_EXT_HOLE;
+	ext->len = len;
+	return 0;
+}
+
+static inline int vd_extent_zero(struct vd_extent *ext, u64 len)
+{
+	ext->type = VD_EXT_ZERO;
+	ext->len = len;
+	return 0;
+}
+
+static inline int vd_extent_data(struct vd_extent *ext, struct vd_file *file, u64 file_pos, u64 len)
+{
+	ext->type = VD_EXT_DATA;
+	ext->file = file;
+	ext->file_pos = file_pos;
+	ext->len = len;
+	return 0;
+}
+
+extern const struct vd_format vd_format_raw;
+extern const struct vd_format vd_format_vmdk;
+
+#endif /* VDISK_FORMAT_H */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Images and chains: what a guest sector means.
+ *
+ * A chain is a list of images, the top first; each image is a sorted list of
+ * segments. Parents are addressed in disk-absolute offsets, clipped at the
+ * parent's end, zeros beyond.
+ */
+#ifndef VDISK_IMAGE_H
+#define VDISK_IMAGE_H
+
+#include <linux/vdisk.h>
+#include "vdisk/format.h"
+
+struct vd_image {
+	u32 format;
+	u64 size;
+	u32 nr_segs;
+	struct vd_segment *segs;	/* into the chain's array */
+};
+
+/**
+ * struct vd_chain - an open set of images
+ * @size: size of the top image: the disk's
+ * @unit: largest allocation unit of the top image, 0 if none
+ * @max_unit: largest packed unit in the chain, 0 if nothing is packed
+ * @last: remembers the last run-time complaint, under @lock
+ *
+ * Immutable after open but for @meta and @last, so readers take no lock of
+ * the chain. The owner closes it after the last reader left.
+ */
+struct vd_chain {
+	u64 size;
+	u32 unit;
+	u32 max_unit;
+	u32 nr_images;
+	u32 nr_segs;
+	struct vd_image *images;
+	struct vd_segment *segs;
+	struct vd_meta *meta;
+};
+
+/**
+ * struct vd_chain_desc - the numeric tables, as they cross netlink
+ * @files: member table; RW members are those with vd_file.writable
+ * @images: [0] is the top
+ * @segments: sorted by (image, start), each image covered without gap
+ */
+struct vd_chain_desc {
+	struct vd_file **files;
+	u32 nr_files;
+	const struct vdisk_image_desc *images;
+	u32 nr_images;
+	const struct vdisk_segment_desc *segments;
+	u32 nr_segments;
+};
+
+/*
+ * Validate every number of @desc, open every segment. May sleep. On error
+ * nothing stays behind and *@err says why. The kernel and vdctl both call
+ * this: what user space can read is what the kernel attaches.
+ */
+int vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out, struct vd_error *err);
+void vd_chain_close(struct vd_chain *chain);
+
+/**
+ * vd_map() - the longest extent from @pos with one answer
+ * @pos: multiple of 512, below the disk's size
+ * @len: multiple of 512, > 0; clipped at the disk's end
+ * @flags: VD_MAP_*
+ *
+ * Merges neighbours that are contiguous in the file. HOLE means that no image
+ * has it. -EAGAIN (NOWAIT only), -EUCLEAN, -EIO, -EROFS (WRITE), -EACCES (a
+ * NOACCESS segment). Without NOWAIT it may sleep.
+ */
+int vd_map(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext);
+
+/**
+ * struct vd_unit - the last inflated unit, for sequential readers
+ *
+ * Zero-initialised by its owner, one user at a time; vd_unit_release() at the
+ * end.
+ */
+struct vd_unit {
+	const struct vd_segment *seg;
+	u64 pos;
+	u32 len;
+	u32 max_unit;		/* room that vd_unit_prepare() made */
+	u8 *data;
+	u8 *raw;
+	void *ws;
+};
+
+/* Buffers for units of up to @max_unit bytes. May sleep. 0 or -ENOMEM. */
+int vd_unit_prepare(struct vd_unit *unit, u32 max_unit);
+/* Make @unit hold the unit of PACKED @ext, reading and inflating if needed. May sleep. */
+int vd_unit_load(struct vd_unit *unit, const struct vd_extent *ext);
+void vd_unit_release(struct vd_unit *unit);
+
+/*
+ * Synchronous I/O on top of the map, for tools and tests; any alignment of
+ * 512. Reads fill @buf completely or fail. Writes go to the top image in
+ * place; what has no place of its own there is -EOPNOTSUPP.
+ */
+int vd_read(struct vd_chain *chain, struct vd_unit *unit, u64 pos, void *buf, u32 len);
+int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len);
+int vd_flush(struct vd_chain *chain);
+/* Range reads zeros afterwards; space given back where the file can. */
+int vd_discard(struct vd_chain *chain, u64 pos, u64 len);
+int vd_write_zeroes(struct vd_chain *chain, u64 pos, u64 len);
+
+#endif /* VDISK_IMAGE_H */

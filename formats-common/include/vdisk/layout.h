@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What an image's text says, as numbers and checked strings. User space only.
+ *
+ * A backend's layout op reads the descriptor of one image from an open file
+ * (never by path, never following a reference) and answers with one
+ * contiguous block without pointers, so that it can be made in a confined
+ * child process and sent through a pipe. The receiver calls vd_layout_check()
+ * before it looks inside.
+ */
+#ifndef VDISK_LAYOUT_H
+#define VDISK_LAYOUT_H
+
+#include <linux/vdisk.h>
+#include "vd_port.h"
+#include "vdisk/error.h"
+#include "vdisk/file.h"
+
+#define VD_LAYOUT_MAGIC		0x59414c56	/* "VLAY" */
+#define VD_LAYOUT_MAX		(24U << 20)	/* bytes of one block */
+
+/* A string in the pool: byte offset from the pool's start; 0 is "none". */
+typedef u32 vd_str;
+
+/* struct vd_layout_seg.flags */
+#define VD_LSEG_SELF		(1U << 0)	/* this very file, whatever name says */
+#define VD_LSEG_RDONLY		(1U << 1)
+#define VD_LSEG_DEVICE		(1U << 2)	/* names a device; policy decides */
+
+/**
+ * struct vd_layout_seg - one extent, in guest address order
+ * @start: guest byte; @len: bytes, multiple of 512
+ * @offset: byte in the file (flat extents)
+ * @kind: enum vdisk_segment_kind
+ * @name: file as written, relative to the descriptor's directory; none for
+ *	ZERO, NOACCESS and SELF
+ */
+struct vd_layout_seg {
+	u64 start;
+	u64 len;
+	u64 offset;
+	u32 kind;
+	u32 flags;
+	vd_str name;
+	u32 pad;
+};
+
+/* struct vd_layout.flags */
+#define VD_LAYOUT_PARENT	(1U << 0)	/* has a parent: parent_* are set */
+#define VD_LAYOUT_RDONLY	(1U << 1)	/* must not be written: ro_reason says why */
+#define VD_LAYOUT_HAVE_CID	(1U << 2)
+#define VD_LAYOUT_HAVE_UUID	(1U << 3)
+#define VD_LAYOUT_HAVE_MOD_UUID	(1U << 4)
+#define VD_LAYOUT_HAVE_PARENT_UUID (1U << 5)
+#define VD_LAYOUT_HAVE_PARENT_MOD_UUID (1U << 6)
+#define VD_LAYOUT_CBT		(1U << 7)	/* change tracking is on */
+#define VD_LAYOUT_UNCLEAN	(1U << 8)
+#define VD_LAYOUT_WARNING	(1U << 9)	/* warning says what is odd */
+
+/**
+ * struct vd_layout - header of the block; then segs[nr_segs], then the pool
+ * @total: bytes of the whole block
+ * @size: virtual size in bytes
+ * @subformat: createType or the like, as written
+ * @cid, @parent_cid: VMDK content ids
+ * @uuid ...: 16 bytes in the order of the canonical text form
+ * @parent_name: the hint, as written
+ * @geometry: cylinders, heads, sectors; 0 when absent
+ */
+struct vd_layout {
+	u32 magic;
+	u32 total;
+	u32 format;
+	u32 nr_segs;
+	u32 pool_len;
+	u32 flags;
+	u64 size;
+	u32 version;
+	u32 cid;
+	u32 parent_cid;
+	u32 geometry[3];
+	u8 uuid[16];
+	u8 mod_uuid[16];
+	u8 parent_uuid[16];
+	u8 parent_mod_uuid[16];
+	vd_str subformat;
+	vd_str parent_name;
+	vd_str comment;
+	vd_str adapter;
+	vd_str encoding;
+	vd_str ro_reason;
+	vd_str warning;
+	u32 pad;
+};
+
+static inline const struct vd_layout_seg *vd_layout_segs(const struct vd_layout *l)
+{
+	return (const struct vd_layout_seg *)(const void *)(l + 1);
+}
+
+/* NULL for "none". */
+static inline const char *vd_layout_str(const struct vd_layout *l, vd_str s)
+{
+	return s ? (const char *)(vd_layout_segs(l) + l->nr_segs) + s : NULL;
+}
+
+/*
+ * 0 if @len bytes at @l are a well-formed block: sizes fit, strings lie in the
+ * pool and end there, segments are sorted, gap-free, sum up to size.
+ */
+int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err);
+
+/**
+ * struct vd_format_user - what a backend does in user space only
+ * @layout: read the description of the image in @file. *out is one block of
+ *	memory from vd_zalloc(), freed by the caller with vd_free().
+ */
+struct vd_format_user {
+	int (*layout)(struct vd_file *file, struct vd_layout **out, struct vd_error *err);
+};
+
+/* Builder, for backends. Strings are copied; errors are remembered until finish. */
+struct vd_layout_builder;
+struct vd_layout_builder *vd_layout_begin(u32 format);
+struct vd_layout *vd_layout_head(struct vd_layout_builder *b);	/* fields to fill in; no string yet */
+vd_str vd_layout_add_str(struct vd_layout_builder *b, const char *s, size_t len);
+/* Appends at the current end of the disk and advances head->size by @len. */
+int vd_layout_add_seg(struct vd_layout_builder *b, u64 len, u32 kind, u32 flags, vd_str name,
+		      u64 offset);
+int vd_layout_finish(struct vd_layout_builder *b, struct vd_layout **out, struct vd_error *err);
+void vd_layout_abort(struct vd_layout_builder *b);	/* NULL is fine */
+
+#endif /* VDISK_LAYOUT_H */

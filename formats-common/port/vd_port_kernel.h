@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VD_PORT_KERNEL_H
+#define VD_PORT_KERNEL_H
+
+#include <linux/build_bug.h>
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/overflow.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#ifdef VD_HAVE_LINUX_UNALIGNED
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
+#endif
+
+#define VD_EXPORT(sym)		EXPORT_SYMBOL_GPL(sym)
+
+/* Fields of struct vd_format that exist in one world only. */
+#define VD_USER_OPS(ops)	NULL
+#define VD_THIS_MODULE		THIS_MODULE
+
+#define vd_spinlock		spinlock
+#define vd_spin_init(l)		spin_lock_init(l)
+#define vd_spin_destroy(l)	do { } while (0)
+#define vd_spin_lock(l)		spin_lock(l)
+#define vd_spin_unlock(l)	spin_unlock(l)
+
+#define vd_vsnprintf		vscnprintf
+
+#endif /* VD_PORT_KERNEL_H */

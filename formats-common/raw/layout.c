@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Raw in user space: a file that nothing else claims, all of it the disk. */
+#include "vdisk/caps.h"
+#include "vdisk/checked.h"
+#include "vdisk/layout.h"
+#include "raw.h"
+
+int raw_probe(struct vd_file *file, struct vd_probe *out)
+{
+	out->score = 1;
+	out->subformat = "raw";
+	return 0;
+}
+
+static int raw_layout(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	struct vd_layout_builder *b;
+	struct vd_layout *head;
+
+	if (!file->size)
+		return vd_fail(err, -EUCLEAN, "the file is empty");
+	if (file->size > VD_CAP_DISK_BYTES)
+		return vd_fail(err, -EOPNOTSUPP, "the file has %llu bytes, more than 64 TiB",
+			       file->size);
+
+	b = vd_layout_begin(VDISK_FORMAT_RAW);
+	if (!b)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	head = vd_layout_head(b);
+	head->subformat = vd_layout_add_str(b, "raw", 3);
+	vd_layout_add_seg(b, vd_ceil_shift(file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT,
+			  VDISK_SEG_RAW, VD_LSEG_SELF, 0, 0);
+	return vd_layout_finish(b, out, err);
+}
+
+const struct vd_format_user raw_user = {
+	.layout = raw_layout,
+};

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VMDK in native form. Headers are read and judged once, at open; what stands
+ * here afterwards is in bytes, lies inside the file and cannot wrap. Tables
+ * are judged entry by entry, when map needs one.
+ */
+#ifndef VMDK_H
+#define VMDK_H
+
+#include "vdisk/format.h"
+#include "vmdk-disk.h"
+
+/**
+ * struct vmdk_header - a hosted sparse header that passed all checks
+ * @capacity: guest bytes, a multiple of 512 but not always of @grain
+ * @grain: bytes, a power of two; @grain_shift: its logarithm
+ * @nr_gts: entries of the directory
+ * @gd_pos, @rgd_pos: directories; @rgd_pos 0: there is one only
+ * @data_pos: first byte where a grain may lie
+ * @desc_pos, @desc_len: embedded descriptor; @desc_len 0: none
+ * @odd_flags: bits that no known writer sets
+ * @version, @flags: as in the file
+ * @unclean: a writer did not finish
+ */
+struct vmdk_header {
+	u64 capacity;
+	u64 nr_gts;
+	u64 gd_pos;
+	u64 rgd_pos;
+	u64 data_pos;
+	u64 desc_pos;
+	u64 desc_len;
+	u32 grain;
+	u32 grain_shift;
+	u32 version;
+	u32 flags;
+	u32 odd_flags;
+	bool unclean;
+};
+
+/**
+ * struct vmdk_fields - a raw hosted sparse header in native byte order
+ * @where, @base: what a complaint calls it: "header" or "footer", and its place
+ *
+ * Lives on the stack of an open, nothing in it is trusted.
+ */
+struct vmdk_fields {
+	const char *where;
+	u64 base;
+	u64 capacity;
+	u64 grain;
+	u64 desc_off;
+	u64 desc_size;
+	u64 rgd;
+	u64 gd;
+	u64 over_head;
+	u32 magic;
+	u32 version;
+	u32 flags;
+	u32 gtes;
+	u16 compress;
+	u8 newline[4];
+	bool unclean;
+};
+
+/* A piece of the file that no grain and no table may touch. */
+struct vmdk_range {
+	u64 pos;
+	u64 len;
+};
+
+#define VMDK_RANGES 4	/* header, descriptor, directory, redundant directory */
+
+/* Which reader a segment got; first member of every priv. */
+enum vmdk_reader {
+	VMDK_READER_SPARSE,
+	VMDK_READER_COWD,
+	VMDK_READER_SESPARSE,
+};
+
+/**
+ * struct vmdk_sparse - priv of a hosted sparse extent; constant after open
+ * @dirs, @nr_dirs: the directory, then the redundant one
+ * @taken: see struct vmdk_range
+ * @max_packed: compressed: most bytes that a grain and its marker may take
+ */
+struct vmdk_sparse {
+	enum vmdk_reader reader;
+	struct vmdk_header header;
+	struct vd_table dirs[2];
+	u32 nr_dirs;
+	u32 max_packed;
+	struct vmdk_range taken[VMDK_RANGES];
+};
+
+/**
+ * struct cowd - priv of a COWD extent; constant after open
+ * @capacity: guest bytes
+ * @grain, @grain_shift: as in struct vmdk_header
+ * @dir: grain directory
+ * @data_pos: end of header and directory
+ */
+struct cowd {
+	enum vmdk_reader reader;
+	u32 grain;
+	u32 grain_shift;
+	u64 capacity;
+	u64 data_pos;
+	struct vd_table dir;
+	bool unclean;
+};
+
+/**
+ * struct sesparse - priv of an SESparse extent; constant after open
+ * @gts_pos, @nr_gts: the array of grain tables
+ * @grains_pos, @nr_grains: the array of grains; may end past the file
+ */
+struct sesparse {
+	enum vmdk_reader reader;
+	u64 capacity;
+	u64 gts_pos;
+	u64 nr_gts;
+	u64 grains_pos;
+	u64 nr_grains;
+	struct vd_table dir;
+};
+
+/* Read and judge the headers of a file; nothing is kept but *@out. May sleep. */
+int vmdk_header_read(struct vd_file *file, struct vmdk_header *out, struct vd_error *err);
+int cowd_header_read(struct vd_file *file, struct cowd *out, struct vd_error *err);
+int sesparse_header_read(struct vd_file *file, struct sesparse *out, struct vd_error *err);
+
+/* vmdk.c for stream.c: decode 512 bytes, and the checks that a footer shares. */
+void vmdk_fields_decode(const struct vmdk_disk_header *disk, struct vmdk_fields *f);
+int vmdk_fields_check(const struct vmdk_fields *f, struct vd_error *err);
+void vmdk_taken(const struct vmdk_header *h, struct vmdk_range *taken);
+
+/* stream.c */
+int vmdk_footer_read(struct vd_file *file, const struct vmdk_fields *header,
+		     struct vmdk_fields *footer, struct vd_error *err);
+int vmdk_unpack(struct vd_segment *seg, const struct vd_extent *ext, const void *raw, u32 len,
+		struct vd_payload *out);
+
+/* map.c, cowd.c, sesparse.c: struct vd_format.map for their reader. */
+int vmdk_sparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
+		    struct vd_extent *ext);
+int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext);
+int sesparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
+		 struct vd_extent *ext);
+
+/*
+ * map.c: answer with the rest of a grain that is stored plainly at @file_pos +
+ * @in_grain. A writer may have cut the last grain of a file short: what lies
+ * past the end is zeros.
+ */
+int vmdk_extent_grain(struct vd_segment *seg, u64 file_pos, u64 in_grain, u64 len,
+		      struct vd_extent *ext);
+
+/* User space only: probe.c, layout.c. */
+int vmdk_probe(struct vd_file *file, struct vd_probe *out);
+extern const struct vd_format_user vmdk_user;
+
+#endif /* VMDK_H */

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Members of an image set: taking a caller's descriptor, claiming its inode,
+ * and the vd_file operations that shared code reads metadata with.
+ */
+#include <linux/bio.h>
+#include <linux/bvec.h>
+#include <linux/falloc.h>
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/stat.h>
+#include <linux/swap.h>
+
+#include "compat.h"
+#include "vdisk.h"
+
+/* Which inode is a member of which device. */
+static DEFINE_MUTEX(vdisk_claims_lock);
+static LIST_HEAD(vdisk_claims);
+
+bool vdisk_file_is_bdev(const struct vdisk_file *vfile)
+{
+	return S_ISBLK(file_inode(vfile->file)->i_mode);
+}
+
+/*
+ * Where the bytes of a member end: a writable file may have grown since it was
+ * attached, another one is held to what was validated.
+ */
+u64 vdisk_file_end(const struct vdisk_file *vfile)
+{
+	if (!vfile->vf.writable)
+		return vfile->vf.size;
+	return max_t(u64, vfile->vf.size, i_size_read(vfile->inode));
+}
+
+static s64 vdisk_file_xfer(struct vdisk_file *vfile, u64 pos, struct iov_iter *iter)
+{
+	struct file *file = vfile->file;
+	struct kiocb iocb;
+
+	init_sync_kiocb(&iocb, file);
+	iocb.ki_pos = pos;
+	iocb.ki_flags = vfile->direct ? IOCB_DIRECT : 0;
+	return file->f_op->read_iter(&iocb, iter);
+}
+
+static s64 vdisk_file_read_direct(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
+{
+	struct bio_vec bv;
+	struct iov_iter iter;
+
+	bvec_set_page(&bv, virt_to_page(buf), len, offset_in_page(buf));
+	iov_iter_bvec(&iter, ITER_DEST, &bv, 1, len);
+	return vdisk_file_xfer(vfile, pos, &iter);
+}
+
+/* One step through the bounce page: the aligned block that holds @pos. */
+static s64 vdisk_file_read_bounce(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
+{
+	u64 base = round_down(pos, PAGE_SIZE);
+	u32 skip = pos - base;
+	s64 ret;
+
+	mutex_lock(&vfile->bounce_lock);
+	ret = vdisk_file_read_direct(vfile, base, vfile->bounce, PAGE_SIZE);
+	if (ret >= 0) {
+		ret = ret > skip ? min_t(s64, ret - skip, len) : 0;
+		memcpy(buf, vfile->bounce + skip, ret);
+	}
+	mutex_unlock(&vfile->bounce_lock);
+	return ret;
+}
+
+static bool vdisk_file_aligned(struct vdisk_file *vfile, u64 pos, const void *buf, u32 len)
+{
+	return virt_addr_valid(buf) && IS_ALIGNED(pos | len, vfile->dio_align) &&
+	       IS_ALIGNED((unsigned long)buf, vfile->dio_mem) && len <= PAGE_SIZE &&
+	       offset_in_page(buf) + len <= PAGE_SIZE;
+}
+
+static s64 vdisk_file_read_once(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
+{
+	struct kvec kv = { .iov_base = buf, .iov_len = len };
+	struct iov_iter iter;
+
+	if (!vfile->direct) {
+		iov_iter_kvec(&iter, ITER_DEST, &kv, 1, len);
+		return vdisk_file_xfer(vfile, pos, &iter);
+	}
+	if (vdisk_file_aligned(vfile, pos, buf, len))
+		return vdisk_file_read_direct(vfile, pos, buf, len);
+	return vdisk_file_read_bounce(vfile, pos, buf, len);
+}
+
+static s64 vdisk_file_op_read(struct vd_file *vf, u64 pos, void *buf, u32 len)
+{
+	struct vdisk_file *vfile = to_vdisk_file(vf);
+	u32 done = 0;
+	s64 ret;
+
+	while (done < len) {
+		ret = vdisk_file_read_once(vfile, pos + done, buf + done, len - done);
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			break;
+		done += ret;
+	}
+	return done;
+}
+
+static int vdisk_file_op_flush(struct vd_file *vf)
+{
+	return vfs_fsync_range(to_vdisk_file(vf)->file, 0, LLONG_MAX, 1);
+}
+
+static int vdisk_file_op_size(struct vd_file *vf, u64 *size)
+{
+	*size = i_size_read(to_vdisk_file(vf)->inode);
+	return 0;
+}
+
+static const struct vd_file_ops vdisk_file_ops = {
+	.read = vdisk_file_op_read,
+	.flush = vdisk_file_op_flush,
+	.size = vdisk_file_op_size,
+};
+
+/* RW excludes any other use of an inode, RO is shared among devices. */
+static int vdisk_claim(struct vdisk_file *vfile, struct vd_error *err)
+{
+	struct vdisk_file *other;
+	int ret = 0;
+
+	mutex_lock(&vdisk_claims_lock);
+	list_for_each_entry(other, &vdisk_claims, claim) {
+		if (other->inode != vfile->inode)
+			continue;
+		if (other->dev == vfile->dev) {
+			ret = vd_fail(err, -EINVAL,
+				      "members %u and %u are the same file: no two may share an inode",
+				      other->vf.index, vfile->vf.index);
+			break;
+		}
+		if (other->vf.writable || vfile->vf.writable) {
+			ret = vd_fail(err, -EBUSY, "member %u is in use by vdisk%u%s",
+				      vfile->vf.index, other->dev->id,
+				      other->vf.writable ? ", which writes to it" : "");
+			break;
+		}
+	}
+	if (!ret)
+		list_add_tail(&vfile->claim, &vdisk_claims);
+	mutex_unlock(&vdisk_claims_lock);
+	return ret;
+}
+
+static void vdisk_unclaim(struct vdisk_file *vfile)
+{
+	mutex_lock(&vdisk_claims_lock);
+	if (!list_empty(&vfile->claim))
+		list_del_init(&vfile->claim);
+	mutex_unlock(&vdisk_claims_lock);
+}
+
+static int vdisk_file_check_bdev(struct vdisk_file *vfile, u32 index, struct vd_error *err)
+{
+	struct block_device *bdev = I_BDEV(vfile->inode);
+
+	if (bdev->bd_disk->fops == &vdisk_fops)
+		return vd_fail(err, -EINVAL, "member %u is itself a vdisk device", index);
+	return 0;
+}
+
+static int vdisk_file_check_write(struct vdisk_file *vfile, u32 index, struct vd_error *err)
+{
+	struct inode *inode = vfile->inode;
+
+	if (!(vfile->file->f_mode & FMODE_WRITE) || !vfile->file->f_op->write_iter)
+		return vd_fail(err, -EBADF, "member %u: the descriptor is not open for writing",
+			       index);
+	if (IS_APPEND(inode) || IS_IMMUTABLE(inode))
+		return vd_fail(err, -EPERM, "member %u: the file is append-only or immutable", index);
+	if (IS_SWAPFILE(inode))
+		return vd_fail(err, -ETXTBSY, "member %u: the file is in use as swap", index);
+	return 0;
+}
+
+static int vdisk_file_check(struct vdisk_file *vfile, const struct vdisk_member *member,
+			    u32 index, struct vd_error *err)
+{
+	struct file *file = vfile->file;
+	umode_t mode = file_inode(file)->i_mode;
+
+	if (!S_ISREG(mode) && !S_ISBLK(mode))
+		return vd_fail(err, -EINVAL,
+			       "member %u is neither a regular file nor a block device", index);
+	vfile->inode = file->f_mapping->host;
+	if (!(file->f_mode & FMODE_READ) || !file->f_op->read_iter)
+		return vd_fail(err, -EBADF, "member %u: the descriptor cannot be read", index);
+	if (S_ISBLK(mode) && vdisk_file_check_bdev(vfile, index, err))
+		return err->code;
+	if (member->flags & VDISK_MEMBER_RW)
+		return vdisk_file_check_write(vfile, index, err);
+	if (file->f_mode & FMODE_WRITE)
+		return vd_fail(err, -EBADF,
+			       "member %u is read-only but its descriptor is open for writing",
+			       index);
+	return 0;
+}
+
+/* What direct I/O on this file asks for; 0 alignment: no direct I/O. */
+void vdisk_file_probe_dio(struct vdisk_file *vfile)
+{
+	struct file *file = vfile->file;
+	struct super_block *sb = vfile->inode->i_sb;
+	struct kstat stat;
+
+	vfile->dio_align = 0;
+	vfile->dio_mem = SECTOR_SIZE;
+	if (!(file->f_mode & FMODE_CAN_ODIRECT))
+		return;
+	if (vdisk_file_is_bdev(vfile)) {
+		vfile->dio_align = bdev_logical_block_size(I_BDEV(vfile->inode));
+		return;
+	}
+	if (!vfs_getattr(&file->f_path, &stat, STATX_DIOALIGN, AT_STATX_SYNC_AS_STAT) &&
+	    (stat.result_mask & STATX_DIOALIGN)) {
+		vfile->dio_align = stat.dio_offset_align;
+		vfile->dio_mem = max_t(u32, stat.dio_mem_align, 1);
+		return;
+	}
+	if (sb->s_bdev)
+		vfile->dio_align = bdev_logical_block_size(sb->s_bdev);
+}
+
+/*
+ * Direct or buffered for the whole life of the device, never mixed on a file:
+ * a buffered neighbour could write a stale copy over a direct write.
+ */
+void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct)
+{
+	vfile->direct = want_direct && vfile->dio_align && is_power_of_2(vfile->dio_align) &&
+			is_power_of_2(vfile->dio_mem) && vfile->dio_align <= PAGE_SIZE &&
+			vfile->bounce;
+	vfile->nowait = vfile->file->f_mode & FMODE_NOWAIT;
+	/* Dirty pages from before would cost every direct read a write-back. */
+	if (vfile->direct)
+		filemap_write_and_wait(vfile->file->f_mapping);
+}
+
+int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member, u32 index,
+		    struct vdisk_file **out, struct vd_error *err)
+{
+	struct vdisk_file *vfile = kzalloc(sizeof(*vfile), GFP_KERNEL);
+	int ret;
+
+	if (!vfile)
+		return vd_fail(err, -ENOMEM, "no memory for member %u", index);
+	INIT_LIST_HEAD(&vfile->claim);
+	mutex_init(&vfile->bounce_lock);
+	vfile->dev = dev;
+	vfile->vf.index = index;
+	vfile->vf.ops = &vdisk_file_ops;
+	vfile->vf.writable = member->flags & VDISK_MEMBER_RW;
+	vfile->file = fget(member->fd);
+	if (!vfile->file) {
+		ret = vd_fail(err, -EBADF, "member %u: %d is no open file descriptor", index,
+			      member->fd);
+		goto out_free;
+	}
+	ret = vdisk_file_check(vfile, member, index, err);
+	if (ret)
+		goto out_put;
+	if (!vfile->vf.writable && S_ISREG(file_inode(vfile->file)->i_mode)) {
+		ret = deny_write_access(vfile->file);
+		if (ret) {
+			vd_fail(err, ret, "member %u is open for writing elsewhere", index);
+			goto out_put;
+		}
+		vfile->denied = true;
+	}
+	ret = vdisk_claim(vfile, err);
+	if (ret)
+		goto out_allow;
+	vfile->vf.size = i_size_read(vfile->inode);
+	vfile->bounce = (void *)__get_free_page(GFP_KERNEL);
+	*out = vfile;
+	return 0;
+
+out_allow:
+	if (vfile->denied)
+		allow_write_access(vfile->file);
+out_put:
+	fput(vfile->file);
+out_free:
+	kfree(vfile);
+	return ret;
+}
+
+/*
+ * Releases everything, the file last and synchronously where a kernel thread
+ * does it: who sees the detach reply finds the locks gone.
+ */
+void vdisk_file_close(struct vdisk_file *vfile)
+{
+	vdisk_unclaim(vfile);
+	if (vfile->denied)
+		allow_write_access(vfile->file);
+	if (current->flags & PF_KTHREAD)
+		__fput_sync(vfile->file);
+	else
+		fput(vfile->file);
+	free_page((unsigned long)vfile->bounce);
+	kfree(vfile);
+}

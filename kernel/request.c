@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The I/O engine's fast path.
+ *
+ * queue_rq only collects: it answers what needs no file, and puts the rest on
+ * its hardware queue's list. The queue's worker drains a batch under one plug,
+ * maps each command without waiting and hands the request's own pages to the
+ * file. What would wait goes to the slow workers (slow.c).
+ */
+#include <linux/bio.h>
+#include <linux/blk-cgroup.h>
+#include <linux/blkdev.h>
+#include <linux/cgroup.h>
+#include <linux/bvec.h>
+#include <linux/kthread.h>
+
+#include "compat.h"
+#include "trace.h"
+#include "vdisk.h"
+
+static inline struct vdisk_device *cmd_dev(struct vdisk_rq *cmd)
+{
+	return blk_mq_rq_from_pdu(cmd)->q->queuedata;
+}
+
+static blk_status_t vdisk_status(int error)
+{
+	switch (error) {
+	case 0:
+		return BLK_STS_OK;
+	case -EDQUOT:
+	case -EFBIG:
+		return errno_to_blk_status(-ENOSPC);
+	case -EUCLEAN:
+	case -EACCES:
+	case -EROFS:
+		return BLK_STS_IOERR;
+	default:
+		return errno_to_blk_status(error);
+	}
+}
+
+static void vdisk_cmd_release(struct vdisk_device *dev, struct vdisk_rq *cmd)
+{
+	if (cmd->bvec == cmd->inline_bvec || !cmd->bvec)
+		return;
+	if (cmd->nr_bvec <= VDISK_RQ_SEGMENTS)
+		mempool_free(cmd->bvec, dev->bvec_pool);
+	else
+		kvfree(cmd->bvec);
+	cmd->bvec = NULL;
+}
+
+/* Drops one of cmd->remaining; the last one ends the request. Any context. */
+void vdisk_cmd_put(struct vdisk_rq *cmd)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	struct vdisk_device *dev = cmd_dev(cmd);
+
+	if (!atomic_dec_and_test(&cmd->remaining))
+		return;
+	vdisk_cmd_release(dev, cmd);
+	WRITE_ONCE(cmd->inside, false);
+	if (unlikely(cmd->error)) {
+		atomic64_inc(&dev->errors);
+		trace_vdisk_error(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT,
+				  blk_rq_bytes(rq), cmd->error);
+	}
+	if (likely(!blk_should_fake_timeout(rq->q)))
+		blk_mq_end_request(rq, vdisk_status(cmd->error));
+}
+
+/* The first error stays. */
+void vdisk_cmd_fail(struct vdisk_rq *cmd, int error)
+{
+	cmpxchg(&cmd->error, 0, error);
+}
+
+/* An iterator over bytes [off, off + len) of the command. */
+void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_iter *iter)
+{
+	iov_iter_bvec(iter, dir, cmd->bvec, cmd->nr_bvec, off + len);
+	if (off)
+		iov_iter_advance(iter, off);
+}
+
+void vdisk_cmd_zero(struct vdisk_rq *cmd, u32 off, u32 len)
+{
+	struct iov_iter iter;
+
+	vdisk_cmd_iter(cmd, ITER_DEST, off, len, &iter);
+	iov_iter_zero(len, &iter);
+}
+
+/* Collect the request's pages once; every transfer iterates over this array. */
+static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	struct req_iterator iter;
+	struct bio_vec bv;
+	u32 nr = 0;
+
+	if (cmd->bvec)
+		return;
+	rq_for_each_bvec(bv, rq, iter) {
+		if (nr < VDISK_INLINE_BVECS)
+			cmd->inline_bvec[nr] = bv;
+		nr++;
+	}
+	cmd->nr_bvec = nr;
+	if (nr <= VDISK_INLINE_BVECS) {
+		cmd->bvec = cmd->inline_bvec;
+		return;
+	}
+	if (nr <= VDISK_RQ_SEGMENTS)
+		cmd->bvec = mempool_alloc(dev->bvec_pool, GFP_NOIO);
+	else	/* the queue's limits forbid it; never fail for memory all the same */
+		cmd->bvec = kvmalloc_array(nr, sizeof(bv), GFP_NOIO | __GFP_NOFAIL);
+	nr = 0;
+	rq_for_each_bvec(bv, rq, iter)
+		cmd->bvec[nr++] = bv;
+}
+
+static struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd)
+{
+	struct vdisk_io *io = &cmd->io;
+
+	if (cmd->io_used) {
+		io = mempool_alloc(dev->io_pool, GFP_NOIO);
+	} else {
+		cmd->io_used = true;
+	}
+	io->cmd = cmd;
+	io->done = 0;
+	io->attempts = 0;
+	io->ret = 0;
+	io->nowait = true;
+	return io;
+}
+
+static void vdisk_io_free(struct vdisk_io *io)
+{
+	struct vdisk_rq *cmd = io->cmd;
+
+	if (io != &cmd->io)
+		mempool_free(io, cmd_dev(cmd)->io_pool);
+	vdisk_cmd_put(cmd);
+}
+
+/*
+ * Past the end of a file: zeros, as long as that is where the file ended when
+ * it was attached. Returns false if the file has shrunk under us.
+ */
+static bool vdisk_io_pad(struct vdisk_io *io)
+{
+	if (io->file_pos + io->done < vdisk_file_end(io->file))
+		return false;
+	vdisk_cmd_zero(io->cmd, io->off + io->done, io->len - io->done);
+	return true;
+}
+
+static bool vdisk_io_again(struct vdisk_io *io, long ret)
+{
+	if (ret == -EAGAIN)
+		return true;
+	/* No memory inside the file system is no verdict on the data. */
+	return ret == -ENOMEM || (ret == -EOPNOTSUPP && io->nowait);
+}
+
+/* The transfer's outcome is in io->ret and nobody else looks at it. Any context. */
+static void vdisk_io_end(struct vdisk_io *io)
+{
+	struct vdisk_device *dev = cmd_dev(io->cmd);
+	long ret = io->ret;
+
+	if (ret > 0) {
+		io->done += min_t(u32, ret, io->len - io->done);
+		if (io->done < io->len && (io->write || !vdisk_io_pad(io))) {
+			vdisk_retry_queue(dev, io);
+			return;
+		}
+	} else if (!ret) {
+		if (io->write || !vdisk_io_pad(io))
+			vdisk_cmd_fail(io->cmd, -EIO);
+	} else if (vdisk_io_again(io, ret) && !READ_ONCE(dev->dead)) {
+		vdisk_retry_queue(dev, io);
+		return;
+	} else {
+		vdisk_cmd_fail(io->cmd, ret);
+	}
+	vdisk_io_free(io);
+}
+
+static void vdisk_io_put(struct vdisk_io *io)
+{
+	if (atomic_dec_and_test(&io->ref))
+		vdisk_io_end(io);
+}
+
+static void vdisk_io_complete(struct kiocb *iocb, long ret)
+{
+	struct vdisk_io *io = container_of(iocb, struct vdisk_io, iocb);
+
+	if (io->write && S_ISREG(file_inode(io->file->file)->i_mode))
+		kiocb_end_write(iocb);
+	io->ret = ret;
+	vdisk_io_put(io);
+}
+
+/* Freeze protection, as the file system expects it from whoever writes. */
+static bool vdisk_io_start_write(struct vdisk_io *io, bool nowait)
+{
+	struct inode *inode = file_inode(io->file->file);
+
+	if (!S_ISREG(inode->i_mode))
+		return true;
+	if (!nowait) {
+		kiocb_start_write(&io->iocb);
+		return true;
+	}
+	if (!sb_start_write_trylock(inode->i_sb))
+		return false;
+	__sb_writers_release(inode->i_sb, SB_FREEZE_WRITE);
+	return true;
+}
+
+/* May this transfer be tried without waiting? Buffered writes never can. */
+static bool vdisk_io_may_nowait(struct vdisk_io *io)
+{
+	struct vdisk_file *file = io->file;
+
+	if (!file->nowait)
+		return false;
+	if (!io->write)
+		return true;
+	return file->direct && !atomic_read(&file->blocked_writes);
+}
+
+/*
+ * Give a prepared transfer to its file. With @nowait it may come back as
+ * -EAGAIN and goes to the slow workers. Without, the caller can block.
+ */
+void vdisk_io_issue(struct vdisk_io *io, bool nowait)
+{
+	struct request *rq = blk_mq_rq_from_pdu(io->cmd);
+	struct file *file = io->file->file;
+	struct kiocb *iocb = &io->iocb;
+	struct iov_iter iter;
+	ssize_t ret;
+
+	if (unlikely(READ_ONCE(cmd_dev(io->cmd)->dead))) {
+		vdisk_cmd_fail(io->cmd, -EIO);
+		vdisk_io_free(io);
+		return;
+	}
+	if (nowait && !vdisk_io_may_nowait(io)) {
+		vdisk_retry_queue(cmd_dev(io->cmd), io);
+		return;
+	}
+	io->nowait = nowait;
+	memset(iocb, 0, sizeof(*iocb));
+	iocb->ki_filp = file;
+	iocb->ki_pos = io->file_pos + io->done;
+	iocb->ki_complete = vdisk_io_complete;
+	iocb->ki_ioprio = req_get_ioprio(rq);
+	if (io->file->direct)
+		iocb->ki_flags |= IOCB_DIRECT;
+	if (nowait)
+		iocb->ki_flags |= IOCB_NOWAIT;
+	if (io->write && (rq->cmd_flags & REQ_FUA))
+		iocb->ki_flags |= IOCB_DSYNC;
+	if (io->write && !vdisk_io_start_write(io, nowait)) {
+		vdisk_retry_queue(cmd_dev(io->cmd), io);
+		return;
+	}
+	vdisk_cmd_iter(io->cmd, io->write ? ITER_SOURCE : ITER_DEST, io->off + io->done,
+		       io->len - io->done, &iter);
+	WRITE_ONCE(io->cmd->inside, true);
+	atomic_set(&io->ref, 2);
+	if (io->write) {
+		atomic_set(&io->file->dirty, 1);
+		if (!nowait)
+			atomic_inc(&io->file->blocked_writes);
+		ret = file->f_op->write_iter(iocb, &iter);
+		if (!nowait)
+			atomic_dec(&io->file->blocked_writes);
+	} else {
+		ret = file->f_op->read_iter(iocb, &iter);
+	}
+	if (ret != -EIOCBQUEUED)
+		vdisk_io_complete(iocb, ret);
+	vdisk_io_put(io);
+}
+
+static void vdisk_cmd_data(struct vdisk_device *dev, struct vdisk_rq *cmd,
+			   const struct vd_extent *ext, bool nowait)
+{
+	struct vdisk_file *file = to_vdisk_file(ext->file);
+	bool write = op_is_write(req_op(blk_mq_rq_from_pdu(cmd)));
+	struct vdisk_io *io;
+
+	if (!write && ext->file_pos >= vdisk_file_end(file)) {
+		vdisk_cmd_zero(cmd, cmd->mapped, ext->len);
+		return;
+	}
+	io = vdisk_io_get(dev, cmd);
+	io->file = file;
+	io->off = cmd->mapped;
+	io->len = ext->len;
+	io->file_pos = ext->file_pos;
+	io->write = write;
+	atomic_inc(&cmd->remaining);
+	vdisk_io_issue(io, nowait);
+}
+
+/* Returns -EAGAIN when the command must go to a worker that may wait. */
+static int vdisk_cmd_step(struct vdisk_device *dev, struct vdisk_rq *cmd, bool nowait)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	bool write = op_is_write(req_op(rq));
+	struct vd_extent *ext = &cmd->ext;
+	int ret;
+
+	if (!cmd->have_ext) {
+		ret = vd_map(dev->chain, (blk_rq_pos(rq) << SECTOR_SHIFT) + cmd->mapped,
+			     blk_rq_bytes(rq) - cmd->mapped,
+			     (nowait ? VD_MAP_NOWAIT : 0) | (write ? VD_MAP_WRITE : 0), ext);
+		if (ret)
+			return ret;
+		cmd->have_ext = true;
+	}
+	if (ext->type == VD_EXT_PACKED && nowait)
+		return -EAGAIN;
+	trace_vdisk_map(dev->id, ext->pos, ext->len, ext->type,
+			ext->file ? (int)ext->file->index : -1);
+	cmd->have_ext = false;
+	switch (ext->type) {
+	case VD_EXT_DATA:
+		vdisk_cmd_data(dev, cmd, ext, nowait);
+		break;
+	case VD_EXT_PACKED:
+		ret = vdisk_cmd_unpack(dev, cmd, ext);
+		if (ret)
+			return ret;
+		break;
+	default:
+		vdisk_cmd_zero(cmd, cmd->mapped, ext->len);
+	}
+	cmd->mapped += ext->len;
+	return 0;
+}
+
+/*
+ * Map and hand out what is left of a read or write. The caller holds one of
+ * cmd->remaining and loses it here, unless the command moves to the slow list
+ * with it.
+ */
+void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	struct vdisk_device *dev = cmd_dev(cmd);
+	u32 len = blk_rq_bytes(rq);
+	int ret;
+
+	vdisk_cmd_bvecs(dev, cmd);
+	while (cmd->mapped < len) {
+		if (unlikely(READ_ONCE(dev->dead))) {
+			vdisk_cmd_fail(cmd, -EIO);
+			break;
+		}
+		ret = vdisk_cmd_step(dev, cmd, nowait);
+		if (ret == -EAGAIN && nowait) {
+			vdisk_slow_queue(dev, cmd);
+			return;
+		}
+		if (ret) {
+			vdisk_cmd_fail(cmd, ret);
+			break;
+		}
+	}
+	vdisk_cmd_put(cmd);
+}
+
+/* Throttled or accounted to a group: only then does association cost anything. */
+static bool vdisk_associate(struct request *rq)
+{
+#ifdef CONFIG_BLK_CGROUP
+	struct cgroup_subsys_state *css = rq->bio ? bio_blkcg_css(rq->bio) : NULL;
+
+	if (css && css->parent) {
+		kthread_associate_blkcg(css);
+		return true;
+	}
+#endif
+	return false;
+}
+
+static void vdisk_batch_one(struct vdisk_rq *cmd)
+{
+	bool associated = vdisk_associate(blk_mq_rq_from_pdu(cmd));
+
+	vdisk_cmd_map(cmd, true);
+	if (associated)
+		kthread_associate_blkcg(NULL);
+}
+
+/* Drain the queue's batch: from its worker, or from the device's own thread. */
+void vdisk_queue_run(struct vdisk_queue *q)
+{
+	struct vdisk_rq *cmd, *next;
+	struct vdisk_scope scope;
+	struct llist_node *list;
+	struct blk_plug plug;
+
+	list = llist_del_all(&q->batch);
+	if (!list)
+		return;
+	vdisk_scope_enter(q->dev, &scope);
+	do {
+		list = llist_reverse_order(list);
+		blk_start_plug(&plug);
+		llist_for_each_entry_safe(cmd, next, list, node)
+			vdisk_batch_one(cmd);
+		blk_finish_plug(&plug);
+		list = llist_del_all(&q->batch);
+	} while (list);
+	vdisk_scope_leave(&scope);
+}
+
+void vdisk_queue_fn(struct work_struct *work)
+{
+	struct vdisk_queue *q = container_of(work, struct vdisk_queue, work);
+
+	WRITE_ONCE(q->runs, q->runs + 1);
+	vdisk_queue_run(q);
+}
+
+static void vdisk_kick(struct vdisk_queue *q)
+{
+	queue_work(q->dev->wq, &q->work);
+	vdisk_watch(q->dev);
+}
+
+/*
+ * Reads that the tables, already in memory, answer with zeros end here; a data
+ * answer travels along, so the worker does not look it up again.
+ */
+static bool vdisk_answer(struct vdisk_device *dev, struct vdisk_rq *cmd, struct request *rq)
+{
+	struct vd_extent *ext = &cmd->ext;
+
+	if (vd_map(dev->chain, blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq), VD_MAP_NOWAIT,
+		   ext))
+		return false;
+	cmd->have_ext = true;
+	if (ext->type != VD_EXT_HOLE && ext->type != VD_EXT_ZERO)
+		return false;
+	if (ext->len < blk_rq_bytes(rq) || blk_rq_nr_phys_segments(rq) > VDISK_INLINE_BVECS)
+		return false;
+	vdisk_cmd_bvecs(dev, cmd);
+	vdisk_cmd_zero(cmd, 0, ext->len);
+	vdisk_cmd_put(cmd);
+	return true;
+}
+
+static blk_status_t vdisk_refuse(struct vdisk_device *dev, struct request *rq)
+{
+	if (READ_ONCE(dev->dead))
+		return BLK_STS_IOERR;
+	if (!op_is_write(req_op(rq)) && req_op(rq) != REQ_OP_FLUSH)
+		return BLK_STS_OK;
+	/* The block core only warns about writes to a read-only disk. */
+	if (req_op(rq) != REQ_OP_FLUSH && (READ_ONCE(dev->flags) & VDISK_F_RDONLY))
+		return BLK_STS_IOERR;
+	return READ_ONCE(dev->failed) ? BLK_STS_IOERR : BLK_STS_OK;
+}
+
+static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
+{
+	struct vdisk_queue *q = hctx->driver_data;
+	struct request *rq = bd->rq;
+	struct vdisk_rq *cmd = blk_mq_rq_to_pdu(rq);
+	struct vdisk_device *dev = q->dev;
+	blk_status_t status = vdisk_refuse(dev, rq);
+
+	if (unlikely(status))
+		return status;
+	blk_mq_start_request(rq);
+	atomic_set(&cmd->remaining, 1);
+	cmd->error = 0;
+	cmd->mapped = 0;
+	cmd->bvec = NULL;
+	cmd->have_ext = false;
+	cmd->io_used = false;
+	cmd->inside = false;
+
+	switch (req_op(rq)) {
+	case REQ_OP_READ:
+		if (dev->map_inline && vdisk_answer(dev, cmd, rq))
+			break;
+		fallthrough;
+	case REQ_OP_WRITE:
+		llist_add(&cmd->node, &q->batch);
+		break;
+	case REQ_OP_FLUSH:
+	case REQ_OP_DISCARD:
+	case REQ_OP_WRITE_ZEROES:
+		vdisk_slow_queue(dev, cmd);
+		break;
+	default:
+		return BLK_STS_NOTSUPP;
+	}
+	if (bd->last && !llist_empty(&q->batch))
+		vdisk_kick(q);
+	return BLK_STS_OK;
+}
+
+static void vdisk_commit_rqs(struct blk_mq_hw_ctx *hctx)
+{
+	struct vdisk_queue *q = hctx->driver_data;
+
+	if (!llist_empty(&q->batch))
+		vdisk_kick(q);
+}
+
+static int vdisk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data, unsigned int index)
+{
+	struct vdisk_device *dev = data;
+
+	hctx->driver_data = &dev->queues[index];
+	return 0;
+}
+
+const struct blk_mq_ops vdisk_mq_ops = {
+	.queue_rq = vdisk_queue_rq,
+	.commit_rqs = vdisk_commit_rqs,
+	.init_hctx = vdisk_init_hctx,
+};

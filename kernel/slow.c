@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Everything that may wait: cold metadata, inflate, flush, discard, zeroing,
+ * transfers that the file would not take without waiting.
+ *
+ * A few workers serve the device's lists. Each device also owns a thread that
+ * serves them when no worker starts for 100 ms, so that progress never depends
+ * on the system having memory for a new worker. Unfinished transfers come
+ * first: they need no memory of ours, so they always bring back what others
+ * wait for.
+ */
+#include <linux/blkdev.h>
+#include <linux/bvec.h>
+#include <linux/cred.h>
+#include <linux/delay.h>
+#include <linux/falloc.h>
+#include <linux/freezer.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+
+#include "compat.h"
+#include "trace.h"
+#include "vdisk.h"
+
+#define VDISK_RESCUE_TICK	(HZ / 10)
+#define VDISK_RETRY_MAX_MS	100
+
+void vdisk_scope_enter(struct vdisk_device *dev, struct vdisk_scope *scope)
+{
+	scope->pf = current->flags & PF_LOCAL_THROTTLE;
+	current->flags |= PF_LOCAL_THROTTLE;
+	scope->noio = memalloc_noio_save();
+	scope->cred = override_creds(dev->cred);
+}
+
+void vdisk_scope_leave(struct vdisk_scope *scope)
+{
+	revert_creds(scope->cred);
+	memalloc_noio_restore(scope->noio);
+	current->flags = (current->flags & ~PF_LOCAL_THROTTLE) | scope->pf;
+}
+
+/*
+ * An idle worker if there is one. If all are busy, all: one that is inside a
+ * file may stay there, and one that is about to leave has looked already.
+ */
+void vdisk_slow_kick(struct vdisk_device *dev)
+{
+	int i;
+
+	for (i = 0; i < VDISK_SLOW_WORKERS; i++)
+		if (!READ_ONCE(dev->slow[i].busy) && queue_work(dev->wq, &dev->slow[i].work))
+			goto out;
+	for (i = 0; i < VDISK_SLOW_WORKERS; i++)
+		queue_work(dev->wq, &dev->slow[i].work);
+out:
+	vdisk_watch(dev);
+}
+
+void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+
+	trace_vdisk_slow(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
+	spin_lock(&dev->list_lock);
+	list_add_tail(&cmd->slow, &dev->slow_list);
+	spin_unlock(&dev->list_lock);
+	vdisk_slow_kick(dev);
+}
+
+void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
+{
+	WRITE_ONCE(io->cmd->inside, false);
+	llist_add(&io->retry, &dev->retry);
+	vdisk_slow_kick(dev);
+}
+
+static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev)
+{
+	struct llist_node *node;
+
+	if (llist_empty(&dev->retry))
+		return NULL;
+	spin_lock(&dev->list_lock);
+	node = llist_del_first(&dev->retry);
+	spin_unlock(&dev->list_lock);
+	return node ? llist_entry(node, struct vdisk_io, retry) : NULL;
+}
+
+static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev)
+{
+	struct vdisk_rq *cmd;
+
+	spin_lock(&dev->list_lock);
+	cmd = list_first_entry_or_null(&dev->slow_list, struct vdisk_rq, slow);
+	if (cmd)
+		list_del(&cmd->slow);
+	spin_unlock(&dev->list_lock);
+	return cmd;
+}
+
+/* All files written since their last flush; a failure is for good. */
+int vdisk_flush_files(struct vdisk_device *dev)
+{
+	struct vdisk_file *vfile;
+	int ret = 0, err;
+	u32 i;
+
+	for (i = 0; i < dev->nr_files; i++) {
+		vfile = dev->files[i];
+		if (!vfile->vf.writable || !atomic_xchg(&vfile->dirty, 0))
+			continue;
+		err = vfs_fsync_range(vfile->file, 0, LLONG_MAX, 1);
+		if (err && !ret)
+			ret = err;
+	}
+	if (ret && !READ_ONCE(dev->failed)) {
+		WRITE_ONCE(dev->failed, true);
+		pr_err("vdisk%u: flush failed (%d): writes fail until it is attached again\n",
+		       dev->id, ret);
+	}
+	return ret;
+}
+
+static int vdisk_cmd_flush(struct vdisk_device *dev)
+{
+	if (READ_ONCE(dev->flags) & VDISK_F_NO_FLUSH)
+		return 0;
+	return vdisk_flush_files(dev);
+}
+
+/* Zeros by writing them, for files that cannot zero a range. */
+static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
+{
+	struct file *file = vfile->file;
+	struct bio_vec bv[16];
+	struct iov_iter iter;
+	struct kiocb iocb;
+	ssize_t ret;
+	u32 step, i;
+
+	for (i = 0; i < ARRAY_SIZE(bv); i++)
+		bvec_set_page(&bv[i], ZERO_PAGE(0), PAGE_SIZE, 0);
+	while (len) {
+		step = min_t(u64, len, ARRAY_SIZE(bv) * PAGE_SIZE);
+		init_sync_kiocb(&iocb, file);
+		iocb.ki_pos = pos;
+		iocb.ki_flags = vfile->direct ? IOCB_DIRECT : 0;
+		iov_iter_bvec(&iter, ITER_SOURCE, bv, ARRAY_SIZE(bv), step);
+		file_start_write(file);
+		ret = file->f_op->write_iter(&iocb, &iter);
+		file_end_write(file);
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		pos += ret;
+		len -= ret;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int vdisk_file_unmap(struct vdisk_file *vfile, u64 pos, u64 len, bool zero, bool keep)
+{
+	int mode = FALLOC_FL_KEEP_SIZE | (keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
+	int ret = -EOPNOTSUPP;
+
+	atomic_set(&vfile->dirty, 1);
+	if (vfile->file->f_op->fallocate)
+		ret = vfs_fallocate(vfile->file, mode, pos, len);
+	if (ret != -EOPNOTSUPP)
+		return ret;
+	/* A discard is advice; zeros are a promise. */
+	return zero ? vdisk_write_zero_pages(vfile, pos, len) : 0;
+}
+
+static int vdisk_cmd_unmap(struct vdisk_device *dev, struct request *rq)
+{
+	bool zero = req_op(rq) == REQ_OP_WRITE_ZEROES;
+	bool keep = zero && (rq->cmd_flags & REQ_NOUNMAP);
+	u64 pos = blk_rq_pos(rq) << SECTOR_SHIFT;
+	u64 end = pos + blk_rq_bytes(rq);
+	struct vdisk_file *vfile;
+	struct vd_extent ext;
+	int ret;
+
+	if (!zero && (READ_ONCE(dev->flags) & VDISK_F_NO_DISCARD))
+		return 0;
+	for (; pos < end; pos += ext.len) {
+		ret = vd_map(dev->chain, pos, end - pos, VD_MAP_WRITE, &ext);
+		if (ret)
+			return ret;
+		vfile = to_vdisk_file(ext.file);
+		ret = vdisk_file_unmap(vfile, ext.file_pos, ext.len, zero, keep);
+		if (!ret && (rq->cmd_flags & REQ_FUA))
+			ret = vfs_fsync_range(vfile->file, 0, LLONG_MAX, 1);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* --- inflated units --- */
+
+static struct vdisk_unit *vdisk_unit_pick(struct vdisk_device *dev, const struct vd_extent *ext)
+{
+	struct vdisk_unit *u, *best = NULL;
+	int i;
+
+	spin_lock(&dev->unit_lock);
+	for (i = 0; i < VDISK_UNITS; i++) {
+		u = &dev->units[i];
+		if (u->unit.seg == ext->seg && u->unit.pos == ext->unit_pos && u->unit.len) {
+			best = u->busy ? NULL : u;
+			break;
+		}
+		if (u->busy)
+			continue;
+		/* An unused buffer before an old one, the oldest before others. */
+		if (!best || (best->prepared && time_before(u->stamp, best->stamp)))
+			best = u;
+	}
+	if (best)
+		best->busy = true;
+	spin_unlock(&dev->unit_lock);
+	return best;
+}
+
+static void vdisk_unit_done(struct vdisk_device *dev, struct vdisk_unit *u)
+{
+	spin_lock(&dev->unit_lock);
+	u->busy = false;
+	u->stamp = jiffies;
+	spin_unlock(&dev->unit_lock);
+	wake_up(&dev->unit_wait);
+}
+
+/* A buffer for @ext's unit; the first was made at attach, so one always comes. */
+static struct vdisk_unit *vdisk_unit_get(struct vdisk_device *dev, const struct vd_extent *ext)
+{
+	struct vdisk_unit *u;
+
+	for (;;) {
+		wait_event(dev->unit_wait, (u = vdisk_unit_pick(dev, ext)));
+		if (u->prepared)
+			return u;
+		u->prepared = !vd_unit_prepare(&u->unit, dev->chain->max_unit);
+		if (u->prepared)
+			return u;
+		/* No memory for another: share the ones that exist. */
+		vdisk_unit_done(dev, u);
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+int vdisk_cmd_unpack(struct vdisk_device *dev, struct vdisk_rq *cmd, const struct vd_extent *ext)
+{
+	struct vdisk_unit *u = vdisk_unit_get(dev, ext);
+	u64 skip = ext->pos - ext->unit_pos;
+	struct iov_iter iter;
+	int ret;
+
+	ret = vd_unit_load(&u->unit, ext);
+	if (!ret && (skip > u->unit.len || ext->len > u->unit.len - skip))
+		ret = -EUCLEAN;
+	if (!ret) {
+		vdisk_cmd_iter(cmd, ITER_DEST, cmd->mapped, ext->len, &iter);
+		if (copy_to_iter(u->unit.data + skip, ext->len, &iter) != ext->len)
+			ret = -EIO;
+	}
+	vdisk_unit_done(dev, u);
+	return ret;
+}
+
+void vdisk_units_release(struct vdisk_device *dev)
+{
+	int i;
+
+	for (i = 0; i < VDISK_UNITS; i++)
+		vd_unit_release(&dev->units[i].unit);
+}
+
+/* --- workers --- */
+
+static void vdisk_slow_cmd(struct vdisk_device *dev, struct vdisk_rq *cmd)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	int ret;
+
+	switch (req_op(rq)) {
+	case REQ_OP_READ:
+	case REQ_OP_WRITE:
+		vdisk_cmd_map(cmd, false);
+		return;
+	case REQ_OP_FLUSH:
+		WRITE_ONCE(cmd->inside, true);
+		ret = vdisk_cmd_flush(dev);
+		break;
+	default:
+		WRITE_ONCE(cmd->inside, true);
+		ret = vdisk_cmd_unmap(dev, rq);
+	}
+	if (ret)
+		vdisk_cmd_fail(cmd, ret);
+	vdisk_cmd_put(cmd);
+}
+
+static void vdisk_retry_io(struct vdisk_io *io)
+{
+	/* Back off only where the same thing failed before, not for a NOWAIT miss. */
+	if (!io->nowait && io->ret < 0)
+		msleep(min(10 * ++io->attempts, VDISK_RETRY_MAX_MS));
+	io->ret = 0;
+	vdisk_io_issue(io, false);
+}
+
+static bool vdisk_slow_one(struct vdisk_device *dev, bool retries_only)
+{
+	struct vdisk_io *io = vdisk_retry_pop(dev);
+	struct vdisk_rq *cmd;
+
+	if (io) {
+		vdisk_retry_io(io);
+		return true;
+	}
+	if (retries_only)
+		return false;
+	cmd = vdisk_slow_pop(dev);
+	if (!cmd)
+		return false;
+	if (READ_ONCE(dev->dead)) {
+		vdisk_cmd_fail(cmd, -EIO);
+		vdisk_cmd_put(cmd);
+	} else {
+		vdisk_slow_cmd(dev, cmd);
+	}
+	return true;
+}
+
+static bool vdisk_slow_pending(struct vdisk_device *dev)
+{
+	return !llist_empty(&dev->retry) || !list_empty_careful(&dev->slow_list);
+}
+
+void vdisk_slow_fn(struct work_struct *work)
+{
+	struct vdisk_slow *slow = container_of(work, struct vdisk_slow, work);
+	struct vdisk_device *dev = slow->dev;
+	struct vdisk_scope scope;
+
+	WRITE_ONCE(slow->busy, true);
+	WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
+	vdisk_scope_enter(dev, &scope);
+	while (vdisk_slow_one(dev, false)) {
+		WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
+		cond_resched();
+	}
+	vdisk_scope_leave(&scope);
+	WRITE_ONCE(slow->busy, false);
+}
+
+/* --- the device's own thread --- */
+
+/* Have the thread look at the lists for a while. Any context, cheap when it does. */
+void vdisk_watch(struct vdisk_device *dev)
+{
+	if (READ_ONCE(dev->watch))
+		return;
+	WRITE_ONCE(dev->watch, true);
+	wake_up(&dev->rescue_wait);
+}
+
+static bool vdisk_queues_pending(struct vdisk_device *dev)
+{
+	u32 i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		if (!llist_empty(&dev->queues[i].batch))
+			return true;
+	return false;
+}
+
+/* Sum of everything that moves when workers run. */
+static unsigned long vdisk_runs(struct vdisk_device *dev)
+{
+	unsigned long runs = READ_ONCE(dev->slow_runs);
+	u32 i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		runs += READ_ONCE(dev->queues[i].runs);
+	return runs;
+}
+
+static void vdisk_rescue(struct vdisk_device *dev)
+{
+	struct vdisk_scope scope;
+	u32 i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		vdisk_queue_run(&dev->queues[i]);
+	vdisk_scope_enter(dev, &scope);
+	while (vdisk_slow_one(dev, true))
+		cond_resched();
+	vdisk_slow_one(dev, false);
+	vdisk_scope_leave(&scope);
+}
+
+int vdisk_rescuer(void *data)
+{
+	struct vdisk_device *dev = data;
+	unsigned long seen = 0, runs;
+	int idle = 0;
+
+	set_freezable();
+	while (!kthread_should_stop()) {
+		if (!READ_ONCE(dev->watch)) {
+			wait_event_freezable(dev->rescue_wait,
+					     READ_ONCE(dev->watch) || kthread_should_stop());
+			idle = 0;
+		}
+		wait_event_freezable_timeout(dev->rescue_wait, kthread_should_stop(),
+					     VDISK_RESCUE_TICK);
+		runs = vdisk_runs(dev);
+		if (vdisk_slow_pending(dev) || vdisk_queues_pending(dev)) {
+			idle = 0;
+			if (runs == seen)
+				vdisk_rescue(dev);
+		} else if (runs == seen && ++idle > 10) {
+			WRITE_ONCE(dev->watch, false);
+			/* Something may have come just before: look once more. */
+			smp_mb();
+			if (vdisk_slow_pending(dev) || vdisk_queues_pending(dev))
+				WRITE_ONCE(dev->watch, true);
+		}
+		seen = runs;
+	}
+	return 0;
+}
+
+/* Forced detach: end what no file has yet, whoever would have served it. */
+void vdisk_fail_queued(struct vdisk_device *dev)
+{
+	struct vdisk_rq *cmd, *next;
+	struct llist_node *list;
+	struct vdisk_io *io;
+	u32 i;
+
+	for (i = 0; i < dev->nr_queues; i++) {
+		list = llist_del_all(&dev->queues[i].batch);
+		llist_for_each_entry_safe(cmd, next, list, node) {
+			vdisk_cmd_fail(cmd, -EIO);
+			vdisk_cmd_put(cmd);
+		}
+	}
+	while ((cmd = vdisk_slow_pop(dev))) {
+		vdisk_cmd_fail(cmd, -EIO);
+		vdisk_cmd_put(cmd);
+	}
+	/* A dead device's transfers are not issued again: this ends them. */
+	while ((io = vdisk_retry_pop(dev)))
+		vdisk_io_issue(io, true);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vdisk: disk images as block devices, the kernel side.
+ *
+ * Lock order, outermost first:
+ *
+ *	vdisk_device.ctl_mutex	SET against SET; never held over add_disk, del_gendisk
+ *				or the last fput, never taken on the I/O path
+ *	gendisk.open_mutex	the block core's; claiming a device for detach
+ *	vdisk_claims_lock	mutex: which inode is a member of which device
+ *	vdisk_device.list_lock	spinlock: queued slow commands
+ *	vdisk_device.unit_lock	spinlock: who has which inflated unit
+ *	the metadata cache's spinlock
+ *
+ * No spinlock of ours is taken in interrupt context: completions touch only
+ * atomics, the lock-free lists and, for a retry, an irq-safe list.
+ *
+ * A file system is entered from workers and the device's own thread, never
+ * from queue_rq.
+ */
+#ifndef VDISK_H
+#define VDISK_H
+
+#include <linux/blk-mq.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/llist.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/vdisk.h>
+
+#include "vdisk/image.h"
+
+struct genl_info;
+struct vdisk_rq;
+struct vdisk_device;
+
+#define VDISK_DEPTH		128
+#define VDISK_SLOW_WORKERS	4
+#define VDISK_UNITS		8
+#define VDISK_INLINE_BVECS	4
+#define VDISK_MAX_DEVICES	(1U << 20)
+
+/**
+ * struct vdisk_file - a member: vd_file over a struct file
+ * @vf: what shared code sees
+ * @file: reference held from attach to the end of detach
+ * @inode: of the member; for a block device the bdev's own inode
+ * @dev: device that claims it (claims list)
+ * @claim: on the global list, under vdisk_claims_lock
+ * @direct: every transfer is O_DIRECT, else every transfer is buffered
+ * @nowait: the file system honours IOCB_NOWAIT for direct transfers
+ * @denied: holds deny_write_access()
+ * @dio_align, @dio_mem: offset and memory alignment of direct transfers
+ * @dirty: written since the last flush began
+ * @blocked_writes: blocking writes under way: NOWAIT would only contend
+ * @bounce: one page for misaligned metadata reads of a direct file
+ * @bounce_lock: its user; a leaf, taken only by sleepers
+ */
+struct vdisk_file {
+	struct vd_file vf;
+	struct file *file;
+	struct inode *inode;
+	struct vdisk_device *dev;
+	struct list_head claim;
+	bool direct;
+	bool nowait;
+	bool denied;
+	u32 dio_align;
+	u32 dio_mem;
+	atomic_t dirty;
+	atomic_t blocked_writes;
+	void *bounce;
+	struct mutex bounce_lock;
+};
+
+static inline struct vdisk_file *to_vdisk_file(struct vd_file *vf)
+{
+	return container_of(vf, struct vdisk_file, vf);
+}
+
+/**
+ * struct vdisk_io - one transfer of a command to or from one file
+ * @iocb: the kernel's; lives until both submitter and completion let go (@ref)
+ * @off: byte of the command where it begins
+ * @file_pos, @len: where in the file, how much
+ * @done: bytes transferred so far; short transfers go on from there
+ * @nowait: issued so; -EAGAIN then means "try again where you may block"
+ */
+struct vdisk_io {
+	struct kiocb iocb;
+	struct vdisk_rq *cmd;
+	struct vdisk_file *file;
+	struct llist_node retry;
+	u64 file_pos;
+	u32 off;
+	u32 len;
+	u32 done;
+	bool nowait;
+	bool write;
+	u8 attempts;
+	long ret;
+	atomic_t ref;
+};
+
+/**
+ * struct vdisk_rq - a request's private data
+ * @node: on a hardware queue's batch
+ * @slow: on the device's slow list, under list_lock
+ * @remaining: transfers under way plus one for whoever maps
+ * @mapped: bytes mapped and handed out so far
+ * @bvec: the request's pages; @inline_bvec, a mempool element, or allocated
+ * @error: first errno that failed it, 0 so far
+ * @ext: answer that queue_rq got, if @have_ext
+ * @io: the first transfer; others come from a mempool
+ */
+struct vdisk_rq {
+	struct llist_node node;
+	struct list_head slow;
+	atomic_t remaining;
+	int error;
+	u32 mapped;
+	u32 nr_bvec;
+	struct bio_vec *bvec;
+	bool have_ext;
+	bool io_used;
+	bool inside;
+	struct vd_extent ext;
+	struct bio_vec inline_bvec[VDISK_INLINE_BVECS];
+	struct vdisk_io io;
+};
+
+/* A hardware queue: commands collected by queue_rq, drained as one batch. */
+struct vdisk_queue {
+	struct llist_head batch;
+	struct work_struct work;
+	struct vdisk_device *dev;
+	unsigned long runs;
+};
+
+struct vdisk_slow {
+	struct work_struct work;
+	struct vdisk_device *dev;
+	bool busy;
+};
+
+/* An inflated unit; busy while somebody fills or copies from it. */
+struct vdisk_unit {
+	struct vd_unit unit;
+	bool busy;
+	bool prepared;
+	unsigned long stamp;
+};
+
+/**
+ * struct vdisk_device - /dev/vdiskN
+ * @refs: registry look-ups, the detach work, the gendisk (until ->free_disk)
+ * @state: enum vdisk_state; LIVE to DYING under open_mutex
+ * @dead: forced detach: fail whatever no file has yet
+ * @failed: a flush failed: writes and flushes fail from now on
+ * @flags: VDISK_F_*, one word swapped whole; writers hold ctl_mutex
+ * @cred: of the opener of the files; all I/O runs with it
+ * @write_opens: somebody opened it for writing since it was last fully closed
+ *	(under open_mutex)
+ * @gone: completed when files are closed and locks released
+ */
+struct vdisk_device {
+	struct kref refs;
+	u32 id;
+	int state;
+	bool dead;
+	bool failed;
+	bool map_inline;
+	u32 flags;
+	struct gendisk *disk;
+	struct blk_mq_tag_set set;
+	bool have_set;
+	struct vdisk_queue *queues;
+	u32 nr_queues;
+
+	struct workqueue_struct *wq;
+	struct vdisk_slow slow[VDISK_SLOW_WORKERS];
+	spinlock_t list_lock;
+	struct list_head slow_list;
+	unsigned long slow_runs;
+	struct llist_head retry;
+	struct task_struct *rescuer;
+	wait_queue_head_t rescue_wait;
+	bool watch;
+
+	mempool_t *io_pool;
+	mempool_t *bvec_pool;
+	const struct cred *cred;
+
+	struct vd_chain *chain;
+	struct vdisk_file **files;
+	struct vd_file **vfiles;
+	u32 nr_files;
+	struct vdisk_unit units[VDISK_UNITS];
+	spinlock_t unit_lock;
+	wait_queue_head_t unit_wait;
+	struct shrinker *shrinker;
+	bool shrinker_on;
+
+	struct mutex ctl_mutex;
+	struct work_struct detach_work;
+	int detach_mode;
+	int detach_error;
+	bool write_opens;
+	struct completion gone;
+
+	char *name;
+	char *uuid;
+	char **paths;			/* one for each image, display only */
+	struct vdisk_image_desc *images;
+	u32 chain_images;		/* entries of paths and images */
+	u32 sector_size;
+	u32 io_align;			/* of the file looked at, during attach */
+	u32 dma_align;
+	bool stable_writes;
+	u64 diskseq;
+	u32 major;
+	u32 minor;
+	atomic64_t errors;
+};
+
+/* Everything an ATTACH message holds, owned by the handler. */
+struct vdisk_attach {
+	s64 id;				/* wanted N, or -1 */
+	u32 flags;
+	u32 sector_size;
+	u32 queues;
+	const char *name;
+	const char *uuid;
+	char **paths;
+	u32 nr_paths;
+	struct vdisk_member *members;
+	u32 nr_members;
+	struct vdisk_image_desc *images;
+	u32 nr_images;
+	struct vdisk_segment_desc *segments;
+	u32 nr_segments;
+};
+
+/* module.c */
+extern struct workqueue_struct *vdisk_ctl_wq;
+
+/* file.c: may sleep, except where said */
+int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member, u32 index,
+		    struct vdisk_file **out, struct vd_error *err);
+void vdisk_file_close(struct vdisk_file *vfile);
+void vdisk_file_probe_dio(struct vdisk_file *vfile);
+void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct);
+u64 vdisk_file_end(const struct vdisk_file *vfile);	/* any context */
+bool vdisk_file_is_bdev(const struct vdisk_file *vfile);
+extern const struct block_device_operations vdisk_fops;
+
+/* attach.c */
+void vdisk_device_free(struct vdisk_device *dev);
+void vdisk_stop_engine(struct vdisk_device *dev);
+struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err);
+void vdisk_release_members(struct vdisk_device *dev);
+
+/* device.c */
+struct vdisk_device *vdisk_get(u32 id);			/* NULL: no such device */
+struct vdisk_device *vdisk_get_next(unsigned long *id);	/* from *id on, for dumps */
+void vdisk_put(struct vdisk_device *dev);
+int vdisk_register(struct vdisk_device *dev, s64 want);	/* 0, -EEXIST, -ENOSPC, -ENOMEM */
+void vdisk_unregister(struct vdisk_device *dev);
+int vdisk_detach(struct vdisk_device *dev, int mode, struct vd_error *err);
+int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct vd_error *err);
+u32 vdisk_inflight(struct vdisk_device *dev);		/* requests inside a file */
+void vdisk_detach_fn(struct work_struct *work);
+
+/* request.c */
+extern const struct blk_mq_ops vdisk_mq_ops;
+void vdisk_queue_fn(struct work_struct *work);
+void vdisk_queue_run(struct vdisk_queue *q);
+void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait);
+void vdisk_cmd_put(struct vdisk_rq *cmd);
+void vdisk_cmd_fail(struct vdisk_rq *cmd, int error);
+void vdisk_io_issue(struct vdisk_io *io, bool nowait);
+void vdisk_cmd_zero(struct vdisk_rq *cmd, u32 off, u32 len);
+void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_iter *iter);
+
+/* slow.c */
+void vdisk_slow_fn(struct work_struct *work);
+void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);
+void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io);	/* any context */
+void vdisk_slow_kick(struct vdisk_device *dev);
+void vdisk_watch(struct vdisk_device *dev);
+int vdisk_rescuer(void *data);
+void vdisk_fail_queued(struct vdisk_device *dev);
+int vdisk_flush_files(struct vdisk_device *dev);
+int vdisk_cmd_unpack(struct vdisk_device *dev, struct vdisk_rq *cmd, const struct vd_extent *ext);
+void vdisk_units_release(struct vdisk_device *dev);
+/* Process context for file I/O: credentials, reclaim flags. */
+struct vdisk_scope {
+	const struct cred *cred;
+	unsigned int noio;
+	unsigned int pf;
+};
+void vdisk_scope_enter(struct vdisk_device *dev, struct vdisk_scope *scope);
+void vdisk_scope_leave(struct vdisk_scope *scope);
+
+/* netlink.c */
+int vdisk_netlink_init(void);
+void vdisk_netlink_exit(void);
+void vdisk_event(struct vdisk_device *dev, u32 event);	/* may sleep */
+
+/* sysfs.c */
+extern const struct attribute_group *vdisk_groups[];
+
+#endif /* VDISK_H */
