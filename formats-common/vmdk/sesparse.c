@@ -44,12 +44,12 @@ static int sesparse_check_fixed(const struct sesparse_disk_header *disk, struct 
 		{ "reserved4", 0 },
 	};
 	u64 capacity = get_unaligned_le64(&disk->capacity);
-	const __le64 *word = (const __le64 *)(const void *)disk;
+	const u8 *bytes = (const u8 *)disk;
 	u64 found;
 	u32 i;
 
 	for (i = 0; i < ARRAY_SIZE(fixed); i++) {
-		found = get_unaligned_le64(word + i);
+		found = get_unaligned_le64(bytes + i * 8);
 		if (i != 2 && found != fixed[i].value)
 			return vd_fail(err, i ? -EOPNOTSUPP : -EUCLEAN,
 				       "SESparse header: %s at byte %u is 0x%llx, legal is 0x%llx",
@@ -76,7 +76,7 @@ static int sesparse_check_areas(const struct sesparse_disk_header *disk, struct 
 	for (i = 0; i < SESPARSE_AREAS; i++) {
 		off = get_unaligned_le64(&disk->area[i].offset);
 		size = get_unaligned_le64(&disk->area[i].size);
-		ok = vd_sectors(off, &area[i].pos) && vd_sectors(size, &area[i].len) && off && size;
+		ok = off && vd_sectors(off, &area[i].pos) && vd_sectors(size, &area[i].len);
 		if (ok && i == SESPARSE_GRAINS)
 			ok = vd_inside(area[i].pos, area[i].len, VD_CAP_FILE_BYTES) &&
 			     !(off % SESPARSE_GRAIN_SECTORS);
