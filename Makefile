@@ -100,6 +100,30 @@ $(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard t
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -Iinclude/uapi -o $@ $< $(GUESTLIB) -lcrypto
 
+# --- tests, demonstration, benchmark ---
+demo:
+	@tools/demo/run demo $(IMAGE)
+
+shell:
+	@tools/demo/run shell $(IMAGE)
+
+check:
+	@tools/install-deps build kernels vm test lint
+	@tools/testing/check
+
+bench:
+	@tools/install-deps build kernels vm bench
+	@tools/bench/run
+
+lint:
+	@tools/install-deps build kernels lint
+	@tools/lint
+
+deps:
+	@tools/install-deps build
+
+-include tools/install.mk Documentation/docs.mk
+
 clean:
 	rm -rf $(BUILD)
 
