@@ -62,7 +62,10 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 
 	if (!dev)
 		return NULL;
-	__module_get(THIS_MODULE);
+	if (!try_module_get(THIS_MODULE)) {
+		kfree(dev);
+		return NULL;
+	}
 	kref_init(&dev->refs);
 	dev->state = VDISK_STATE_NEW;
 	dev->flags = a->flags & (VDISK_F_SETTABLE | VDISK_F_HARD_RDONLY | VDISK_F_NO_PARTSCAN |
@@ -75,7 +78,9 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	INIT_LIST_HEAD(&dev->slow_list);
 	init_llist_head(&dev->retry);
 	mutex_init(&dev->ctl_mutex);
+	mutex_init(&dev->flush_mutex);
 	init_completion(&dev->gone);
+	INIT_WORK(&dev->error_work, vdisk_error_fn);
 	INIT_WORK(&dev->detach_work, vdisk_detach_fn);
 	for (i = 0; i < VDISK_SLOW_WORKERS; i++) {
 		dev->slow[i].dev = dev;

@@ -24,11 +24,13 @@
 #define VDISK_RELEASE_ARGS		struct gendisk *disk
 #define VDISK_OPEN_DISK			disk
 #define VDISK_MODE_WRITES(mode)		(!!((mode) & BLK_OPEN_WRITE))
+#define VDISK_MODE_EXCL(mode)		(!!((mode) & BLK_OPEN_EXCL))
 #else
 #define VDISK_OPEN_ARGS			struct block_device *bdev, fmode_t mode
 #define VDISK_RELEASE_ARGS		struct gendisk *disk, fmode_t mode
 #define VDISK_OPEN_DISK			(bdev->bd_disk)
 #define VDISK_MODE_WRITES(mode)		(!!((mode) & FMODE_WRITE))
+#define VDISK_MODE_EXCL(mode)		(!!((mode) & FMODE_EXCL))
 #endif
 
 /* 6.9 made limits an argument of the disk's allocation. Goes with 6.1. */

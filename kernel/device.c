@@ -80,6 +80,22 @@ struct vdisk_device *vdisk_get_next(unsigned long *id)
 	return dev;
 }
 
+/* The work takes a reference over. Any context. */
+static void vdisk_start_detach(struct vdisk_device *dev)
+{
+	kref_get(&dev->refs);
+	if (!queue_work(vdisk_ctl_wq, &dev->detach_work))
+		vdisk_put(dev);
+}
+
+void vdisk_error_fn(struct work_struct *work)
+{
+	struct vdisk_device *dev = container_of(work, struct vdisk_device, error_work);
+
+	vdisk_event(dev, VDISK_EVENT_ERROR);
+	vdisk_put(dev);
+}
+
 /* --- block device operations; open_mutex is held in open and release --- */
 
 static int vdisk_open(VDISK_OPEN_ARGS)
@@ -93,6 +109,8 @@ static int vdisk_open(VDISK_OPEN_ARGS)
 			return -EROFS;
 		dev->write_opens = true;
 	}
+	if (VDISK_MODE_EXCL(mode))
+		dev->armed = true;
 	return 0;
 }
 
@@ -103,12 +121,8 @@ static void vdisk_release(VDISK_RELEASE_ARGS)
 	if (disk_openers(disk))
 		return;
 	dev->write_opens = false;
-	if (READ_ONCE(dev->flags) & VDISK_F_AUTOCLEAR) {
-		/* The work takes this reference over. */
-		kref_get(&dev->refs);
-		if (!queue_work(vdisk_ctl_wq, &dev->detach_work))
-			vdisk_put(dev);
-	}
+	if (dev->armed && (READ_ONCE(dev->flags) & VDISK_F_AUTOCLEAR))
+		vdisk_start_detach(dev);
 }
 
 /* blockdev --setrw must not lift what attach made read-only for good. */
@@ -203,19 +217,15 @@ void vdisk_detach_fn(struct work_struct *work)
 	vdisk_put(dev);
 }
 
-static void vdisk_start_detach(struct vdisk_device *dev)
-{
-	kref_get(&dev->refs);
-	if (!queue_work(vdisk_ctl_wq, &dev->detach_work))
-		vdisk_put(dev);
-}
-
 static int vdisk_detach_lazy(struct vdisk_device *dev)
 {
 	u32 openers;
 
 	mutex_lock(&dev->ctl_mutex);
 	WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
+	mutex_lock(&dev->disk->open_mutex);
+	dev->armed = true;
+	mutex_unlock(&dev->disk->open_mutex);
 	mutex_unlock(&dev->ctl_mutex);
 	if (!vdisk_claim_for_detach(dev, false, &openers))
 		return 0;

@@ -51,6 +51,16 @@ static void vdisk_cmd_release(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	cmd->bvec = NULL;
 }
 
+/* The first error makes an event; a worker sends it. Any context. */
+static void vdisk_count_error(struct vdisk_device *dev)
+{
+	if (atomic64_inc_return(&dev->errors) != 1)
+		return;
+	kref_get(&dev->refs);
+	if (!queue_work(vdisk_ctl_wq, &dev->error_work))
+		vdisk_put(dev);
+}
+
 /* Drops one of cmd->remaining; the last one ends the request. Any context. */
 void vdisk_cmd_put(struct vdisk_rq *cmd)
 {
@@ -62,7 +72,7 @@ void vdisk_cmd_put(struct vdisk_rq *cmd)
 	vdisk_cmd_release(dev, cmd);
 	WRITE_ONCE(cmd->inside, false);
 	if (unlikely(cmd->error)) {
-		atomic64_inc(&dev->errors);
+		vdisk_count_error(dev);
 		trace_vdisk_error(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT,
 				  blk_rq_bytes(rq), cmd->error);
 	}
@@ -201,8 +211,13 @@ static void vdisk_io_complete(struct kiocb *iocb, long ret)
 {
 	struct vdisk_io *io = container_of(iocb, struct vdisk_io, iocb);
 
-	if (io->write && S_ISREG(file_inode(io->file->file)->i_mode))
-		kiocb_end_write(iocb);
+	if (io->write) {
+		/* Before the write is acknowledged: the next flush must see it. */
+		if (!atomic_read(&io->file->dirty))
+			atomic_set(&io->file->dirty, 1);
+		if (S_ISREG(file_inode(io->file->file)->i_mode))
+			kiocb_end_write(iocb);
+	}
 	io->ret = ret;
 	vdisk_io_put(io);
 }
@@ -278,7 +293,6 @@ void vdisk_io_issue(struct vdisk_io *io, bool nowait)
 	WRITE_ONCE(io->cmd->inside, true);
 	atomic_set(&io->ref, 2);
 	if (io->write) {
-		atomic_set(&io->file->dirty, 1);
 		if (!nowait)
 			atomic_inc(&io->file->blocked_writes);
 		ret = file->f_op->write_iter(iocb, &iter);

@@ -55,6 +55,8 @@ void vdisk_slow_kick(struct vdisk_device *dev)
 	for (i = 0; i < VDISK_SLOW_WORKERS; i++)
 		queue_work(dev->wq, &dev->slow[i].work);
 out:
+	/* The list is written before the thread's flag is read; pairs with the thread's. */
+	smp_mb();
 	vdisk_watch(dev);
 }
 
@@ -100,13 +102,19 @@ static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev)
 	return cmd;
 }
 
-/* All files written since their last flush; a failure is for good. */
+/*
+ * All files written since their last flush; a failure is for good. One at a
+ * time: who finds a file clean must know that the flush which cleaned it ended.
+ */
 int vdisk_flush_files(struct vdisk_device *dev)
 {
 	struct vdisk_file *vfile;
 	int ret = 0, err;
 	u32 i;
 
+	mutex_lock(&dev->flush_mutex);
+	if (READ_ONCE(dev->failed))
+		ret = -EIO;
 	for (i = 0; i < dev->nr_files; i++) {
 		vfile = dev->files[i];
 		if (!vfile->vf.writable || !atomic_xchg(&vfile->dirty, 0))
@@ -120,6 +128,7 @@ int vdisk_flush_files(struct vdisk_device *dev)
 		pr_err("vdisk%u: flush failed (%d): writes fail until it is attached again\n",
 		       dev->id, ret);
 	}
+	mutex_unlock(&dev->flush_mutex);
 	return ret;
 }
 
@@ -165,13 +174,13 @@ static int vdisk_file_unmap(struct vdisk_file *vfile, u64 pos, u64 len, bool zer
 	int mode = FALLOC_FL_KEEP_SIZE | (keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
 	int ret = -EOPNOTSUPP;
 
-	atomic_set(&vfile->dirty, 1);
 	if (vfile->file->f_op->fallocate)
 		ret = vfs_fallocate(vfile->file, mode, pos, len);
-	if (ret != -EOPNOTSUPP)
-		return ret;
 	/* A discard is advice; zeros are a promise. */
-	return zero ? vdisk_write_zero_pages(vfile, pos, len) : 0;
+	if (ret == -EOPNOTSUPP)
+		ret = zero ? vdisk_write_zero_pages(vfile, pos, len) : 0;
+	atomic_set(&vfile->dirty, 1);
+	return ret;
 }
 
 static int vdisk_cmd_unmap(struct vdisk_device *dev, struct request *rq)

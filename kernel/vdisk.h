@@ -7,6 +7,7 @@
  *	vdisk_device.ctl_mutex	SET against SET; never held over add_disk, del_gendisk
  *				or the last fput, never taken on the I/O path
  *	gendisk.open_mutex	the block core's; claiming a device for detach
+ *	vdisk_device.flush_mutex one flush of the files at a time; workers
  *	vdisk_claims_lock	mutex: which inode is a member of which device
  *	vdisk_device.list_lock	spinlock: queued slow commands
  *	vdisk_device.unit_lock	spinlock: who has which inflated unit
@@ -166,6 +167,9 @@ struct vdisk_unit {
  * @cred: of the opener of the files; all I/O runs with it
  * @write_opens: somebody opened it for writing since it was last fully closed
  *	(under open_mutex)
+ * @armed: AUTOCLEAR may act: asked for by a lazy detach, or somebody has held
+ *	the disk exclusively since (a mount; not udev having a look)
+ * @flush_mutex: one flush at a time; under it no lock of ours is taken
  * @gone: completed when files are closed and locks released
  */
 struct vdisk_device {
@@ -207,10 +211,13 @@ struct vdisk_device {
 	bool shrinker_on;
 
 	struct mutex ctl_mutex;
+	struct mutex flush_mutex;
+	struct work_struct error_work;
 	struct work_struct detach_work;
 	int detach_mode;
 	int detach_error;
 	bool write_opens;
+	bool armed;
 	struct completion gone;
 
 	char *name;
@@ -275,6 +282,7 @@ int vdisk_detach(struct vdisk_device *dev, int mode, struct vd_error *err);
 int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct vd_error *err);
 u32 vdisk_inflight(struct vdisk_device *dev);		/* requests inside a file */
 void vdisk_detach_fn(struct work_struct *work);
+void vdisk_error_fn(struct work_struct *work);
 
 /* request.c */
 extern const struct blk_mq_ops vdisk_mq_ops;
