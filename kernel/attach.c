@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "trace.h"
 #include "vdisk.h"
+#include "vdisk/caps.h"
 
 static void vdisk_free_arrays(struct vdisk_device *dev)
 {
@@ -218,8 +219,10 @@ static void vdisk_choose_modes(struct vdisk_device *dev)
 static unsigned long vdisk_shrink_count(struct shrinker *s, struct shrink_control *sc)
 {
 	struct vdisk_device *dev = vdisk_shrinker_data(s);
+	u32 count = vd_meta_count(dev->chain->meta);
 
-	return vd_meta_count(dev->chain->meta);
+	/* The reserve keeps its memory whatever it holds. */
+	return count > VD_META_RESERVE ? count - VD_META_RESERVE : SHRINK_EMPTY;
 }
 
 static unsigned long vdisk_shrink_scan(struct shrinker *s, struct shrink_control *sc)
@@ -244,6 +247,33 @@ static int vdisk_start_shrinker(struct vdisk_device *dev)
 	return ret;
 }
 
+static int vdisk_start_thread(struct task_struct **task, int (*fn)(void *), void *data,
+			      const char *what, u32 id)
+{
+	struct task_struct *t = kthread_run(fn, data, "vdisk%u-%s", id, what);
+
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	*task = t;
+	return 0;
+}
+
+static int vdisk_start_threads(struct vdisk_device *dev)
+{
+	char name[16];
+	u32 i;
+	int ret;
+
+	for (i = 0; i < dev->nr_queues; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		ret = vdisk_start_thread(&dev->queues[i].task, vdisk_queue_thread, &dev->queues[i],
+					 name, dev->id);
+		if (ret)
+			return ret;
+	}
+	return vdisk_start_thread(&dev->rescuer, vdisk_rescuer, dev, "slow", dev->id);
+}
+
 static int vdisk_start_engine(struct vdisk_device *dev)
 {
 	int ret;
@@ -261,17 +291,21 @@ static int vdisk_start_engine(struct vdisk_device *dev)
 	dev->wq = alloc_workqueue("vdisk%u", WQ_UNBOUND | WQ_FREEZABLE, 0, dev->id);
 	if (!dev->wq)
 		return -ENOMEM;
-	dev->rescuer = kthread_run(vdisk_rescuer, dev, "vdisk%u", dev->id);
-	if (IS_ERR(dev->rescuer)) {
-		ret = PTR_ERR(dev->rescuer);
-		dev->rescuer = NULL;
+	ret = vdisk_start_threads(dev);
+	if (ret)
 		return ret;
-	}
 	return vdisk_start_shrinker(dev);
 }
 
 void vdisk_stop_engine(struct vdisk_device *dev)
 {
+	u32 i;
+
+	for (i = 0; dev->queues && i < dev->nr_queues; i++) {
+		if (dev->queues[i].task)
+			kthread_stop(dev->queues[i].task);
+		dev->queues[i].task = NULL;
+	}
 	if (dev->rescuer)
 		kthread_stop(dev->rescuer);
 	dev->rescuer = NULL;
@@ -296,7 +330,6 @@ static int vdisk_alloc_queues(struct vdisk_device *dev, u32 wanted)
 	for (i = 0; i < dev->nr_queues; i++) {
 		dev->queues[i].dev = dev;
 		init_llist_head(&dev->queues[i].batch);
-		INIT_WORK(&dev->queues[i].work, vdisk_queue_fn);
 	}
 	dev->set.ops = &vdisk_mq_ops;
 	dev->set.nr_hw_queues = dev->nr_queues;
@@ -393,9 +426,9 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	if (ret)
 		goto out_members;
 	vdisk_choose_modes(dev);
-	ret = vdisk_start_engine(dev);
+	ret = vdisk_alloc_queues(dev, a->queues);
 	if (!ret)
-		ret = vdisk_alloc_queues(dev, a->queues);
+		ret = vdisk_start_engine(dev);
 	if (!ret)
 		ret = vdisk_alloc_gendisk(dev);
 	if (ret) {

@@ -12,7 +12,10 @@
 #include <linux/blkdev.h>
 #include <linux/cgroup.h>
 #include <linux/bvec.h>
+#include <linux/freezer.h>
 #include <linux/kthread.h>
+#include <linux/sched.h>
+#include <uapi/linux/sched/types.h>
 
 #include "compat.h"
 #include "trace.h"
@@ -418,41 +421,51 @@ static void vdisk_batch_one(struct vdisk_rq *cmd)
 		kthread_associate_blkcg(NULL);
 }
 
-/* Drain the queue's batch: from its worker, or from the device's own thread. */
-void vdisk_queue_run(struct vdisk_queue *q)
+static void vdisk_queue_run(struct vdisk_queue *q)
 {
 	struct vdisk_rq *cmd, *next;
-	struct vdisk_scope scope;
 	struct llist_node *list;
 	struct blk_plug plug;
 
-	list = llist_del_all(&q->batch);
-	if (!list)
-		return;
-	vdisk_scope_enter(q->dev, &scope);
-	do {
+	while ((list = llist_del_all(&q->batch))) {
 		list = llist_reverse_order(list);
 		blk_start_plug(&plug);
 		llist_for_each_entry_safe(cmd, next, list, node)
 			vdisk_batch_one(cmd);
 		blk_finish_plug(&plug);
-		list = llist_del_all(&q->batch);
-	} while (list);
+	}
+}
+
+/*
+ * A queue's thread. It is there from attach, so no request ever waits for the
+ * memory of a new worker. SCHED_BATCH: its wake-up does not take the processor
+ * from a submitter that has more to submit, so batches form by themselves and
+ * their cost is shared; on an idle processor it starts at once all the same.
+ */
+int vdisk_queue_thread(void *data)
+{
+	const struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
+	struct vdisk_queue *q = data;
+	struct vdisk_scope scope;
+
+	sched_setattr_nocheck(current, &attr);
+	set_freezable();
+	vdisk_scope_enter(q->dev, &scope);
+	while (!kthread_should_stop()) {
+		set_current_state(TASK_IDLE | TASK_FREEZABLE);
+		if (llist_empty(&q->batch) && !kthread_should_stop())
+			schedule();
+		__set_current_state(TASK_RUNNING);
+		try_to_freeze();
+		vdisk_queue_run(q);
+	}
 	vdisk_scope_leave(&scope);
+	return 0;
 }
 
-void vdisk_queue_fn(struct work_struct *work)
+static inline void vdisk_kick(struct vdisk_queue *q)
 {
-	struct vdisk_queue *q = container_of(work, struct vdisk_queue, work);
-
-	WRITE_ONCE(q->runs, q->runs + 1);
-	vdisk_queue_run(q);
-}
-
-static void vdisk_kick(struct vdisk_queue *q)
-{
-	queue_work(q->dev->wq, &q->work);
-	vdisk_watch(q->dev);
+	wake_up_process(q->task);
 }
 
 /*

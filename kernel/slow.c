@@ -379,34 +379,10 @@ void vdisk_watch(struct vdisk_device *dev)
 	wake_up(&dev->rescue_wait);
 }
 
-static bool vdisk_queues_pending(struct vdisk_device *dev)
-{
-	u32 i;
-
-	for (i = 0; i < dev->nr_queues; i++)
-		if (!llist_empty(&dev->queues[i].batch))
-			return true;
-	return false;
-}
-
-/* Sum of everything that moves when workers run. */
-static unsigned long vdisk_runs(struct vdisk_device *dev)
-{
-	unsigned long runs = READ_ONCE(dev->slow_runs);
-	u32 i;
-
-	for (i = 0; i < dev->nr_queues; i++)
-		runs += READ_ONCE(dev->queues[i].runs);
-	return runs;
-}
-
 static void vdisk_rescue(struct vdisk_device *dev)
 {
 	struct vdisk_scope scope;
-	u32 i;
 
-	for (i = 0; i < dev->nr_queues; i++)
-		vdisk_queue_run(&dev->queues[i]);
 	vdisk_scope_enter(dev, &scope);
 	while (vdisk_slow_one(dev, true))
 		cond_resched();
@@ -429,8 +405,8 @@ int vdisk_rescuer(void *data)
 		}
 		wait_event_freezable_timeout(dev->rescue_wait, kthread_should_stop(),
 					     VDISK_RESCUE_TICK);
-		runs = vdisk_runs(dev);
-		if (vdisk_slow_pending(dev) || vdisk_queues_pending(dev)) {
+		runs = READ_ONCE(dev->slow_runs);
+		if (vdisk_slow_pending(dev)) {
 			idle = 0;
 			if (runs == seen)
 				vdisk_rescue(dev);
@@ -438,7 +414,7 @@ int vdisk_rescuer(void *data)
 			WRITE_ONCE(dev->watch, false);
 			/* Something may have come just before: look once more. */
 			smp_mb();
-			if (vdisk_slow_pending(dev) || vdisk_queues_pending(dev))
+			if (vdisk_slow_pending(dev))
 				WRITE_ONCE(dev->watch, true);
 		}
 		seen = runs;

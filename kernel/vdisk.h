@@ -135,12 +135,14 @@ struct vdisk_rq {
 	struct vdisk_io io;
 };
 
-/* A hardware queue: commands collected by queue_rq, drained as one batch. */
+/*
+ * A hardware queue: commands collected by queue_rq, drained as one batch by a
+ * thread of its own.
+ */
 struct vdisk_queue {
 	struct llist_head batch;
-	struct work_struct work;
+	struct task_struct *task;
 	struct vdisk_device *dev;
-	unsigned long runs;
 };
 
 struct vdisk_slow {
@@ -286,8 +288,7 @@ void vdisk_error_fn(struct work_struct *work);
 
 /* request.c */
 extern const struct blk_mq_ops vdisk_mq_ops;
-void vdisk_queue_fn(struct work_struct *work);
-void vdisk_queue_run(struct vdisk_queue *q);
+int vdisk_queue_thread(void *data);
 void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait);
 void vdisk_cmd_put(struct vdisk_rq *cmd);
 void vdisk_cmd_fail(struct vdisk_rq *cmd, int error);

@@ -29,8 +29,9 @@ static int check_files(const struct vd_chain_desc *desc, struct vd_error *err)
 		if (!desc->files[i])
 			return vd_fail(err, -EINVAL, "member %u is missing", i);
 		if (desc->files[i]->size > VD_CAP_FILE_BYTES)
-			return vd_fail(err, -EFBIG, "member %u has %llu bytes, legal are up to %llu",
-				       i, desc->files[i]->size, VD_CAP_FILE_BYTES);
+			return vd_fail(err, -EFBIG,
+				       "member %u has %llu bytes, legal are up to %llu", i,
+				       desc->files[i]->size, VD_CAP_FILE_BYTES);
 	}
 	return 0;
 }
@@ -65,19 +66,20 @@ static int check_member(const struct vd_chain_desc *desc, u32 i, struct vd_error
 
 	if (fileless) {
 		if (seg->member != VDISK_NO_MEMBER)
-			return vd_fail(err, -EINVAL, "image %u, segment %u: kind %u has no file, but member %u",
+			return vd_fail(err, -EINVAL,
+				       "image %u, segment %u: kind %u has no file, but member %u",
 				       seg->image, i, seg->kind, seg->member);
 		return 0;
 	}
 	if (!vd_format_name(VDISK_SEG_FORMAT(seg->kind)))
-		return vd_fail(err, -EINVAL, "image %u, segment %u: unknown kind 0x%x", seg->image, i,
-			       seg->kind);
+		return vd_fail(err, -EINVAL, "image %u, segment %u: unknown kind 0x%x", seg->image,
+			       i, seg->kind);
 	if (seg->member >= desc->nr_files)
 		return vd_fail(err, -EINVAL, "image %u, segment %u: member %u, but there are %u",
 			       seg->image, i, seg->member, desc->nr_files);
 	if (seg->image && desc->files[seg->member]->writable)
 		return vd_fail(err, -EINVAL,
-			       "image %u, segment %u: member %u is writable, but the image is a parent",
+			       "image %u, segment %u: member %u is writable, not for a parent",
 			       seg->image, i, seg->member);
 	return 0;
 }
@@ -93,7 +95,7 @@ static int check_offset(const struct vdisk_segment_desc *seg, u32 i, struct vd_e
 	}
 	if (seg->offset & (VD_SECTOR - 1) || !vd_inside(seg->offset, seg->len, VD_CAP_FILE_BYTES))
 		return vd_fail(err, -EINVAL,
-			       "image %u, segment %u: offset %llu, legal are multiples of 512 up to %llu",
+			       "image %u, segment %u: offset %llu, legal: multiples of 512 to %llu",
 			       seg->image, i, seg->offset, VD_CAP_FILE_BYTES - seg->len);
 	return 0;
 }
@@ -104,8 +106,8 @@ static int check_fields(const struct vd_chain_desc *desc, u32 i, struct vd_error
 	int ret;
 
 	if (seg->flags & ~VDISK_SEGF_FLAGS)
-		return vd_fail(err, -EINVAL, "image %u, segment %u: unknown flags 0x%x", seg->image, i,
-			       seg->flags);
+		return vd_fail(err, -EINVAL, "image %u, segment %u: unknown flags 0x%x", seg->image,
+			       i, seg->flags);
 	ret = check_member(desc, i, err);
 	if (ret)
 		return ret;
@@ -131,14 +133,15 @@ static int check_place(const struct vd_chain_desc *desc, u32 i, struct coverage 
 	}
 	if (seg->image != at->image)
 		return vd_fail(err, -EINVAL,
-			       "segment %u: of image %u, but image %u is covered up to %llu of %llu",
-			       i, seg->image, at->image, at->end, size);
+			       "segment %u: of image %u, but image %u ends at %llu of %llu", i,
+			       seg->image, at->image, at->end, size);
 	if (seg->start != at->end)
-		return vd_fail(err, -EINVAL, "image %u, segment %u: starts at %llu, must start at %llu",
+		return vd_fail(err, -EINVAL,
+			       "image %u, segment %u: starts at %llu, must start at %llu",
 			       at->image, i, seg->start, at->end);
 	if (!seg->len || seg->len & (VD_SECTOR - 1) || seg->len > size - at->end)
 		return vd_fail(err, -EINVAL,
-			       "image %u, segment %u: length %llu, legal are multiples of 512 up to %llu",
+			       "image %u, segment %u: length %llu, legal: multiples of 512 to %llu",
 			       at->image, i, seg->len, size - at->end);
 	at->end += seg->len;
 	return 0;
@@ -177,23 +180,37 @@ static bool share_bytes(const struct vdisk_segment_desc *a, const struct vdisk_s
 	return vd_overlap(a->offset, a->len, b->offset, b->len);
 }
 
+/* Two segments over one member; @j comes before @i. */
+static int check_shared(const struct vd_chain_desc *desc, u32 j, u32 i, struct vd_error *err)
+{
+	const struct vdisk_segment_desc *a = &desc->segments[j], *b = &desc->segments[i];
+
+	if (a->image != b->image)
+		return vd_fail(err, -EINVAL, "segments %u and %u: member %u is in images %u and %u",
+			       j, i, a->member, a->image, b->image);
+	if (desc->files[a->member]->writable && share_bytes(a, b))
+		return vd_fail(err, -EINVAL, "segments %u and %u share bytes of writable member %u",
+			       j, i, a->member);
+	return 0;
+}
+
 /*
- * Bytes that can be written must belong to one guest range. Quadratic only in
- * segments over writable members, at most VDISK_MAX_SEGMENTS, once.
+ * A file belongs to one image, and bytes that can be written to one guest
+ * range. Quadratic, but over VDISK_MAX_SEGMENTS at most, and once.
  */
-static int check_writable_overlap(const struct vd_chain_desc *desc, struct vd_error *err)
+static int check_sharing(const struct vd_chain_desc *desc, struct vd_error *err)
 {
 	const struct vdisk_segment_desc *segs = desc->segments;
 	u32 i, j;
+	int ret;
 
 	for (i = 0; i < desc->nr_segments; i++) {
-		if (segs[i].member == VDISK_NO_MEMBER || !desc->files[segs[i].member]->writable)
+		if (segs[i].member == VDISK_NO_MEMBER)
 			continue;
 		for (j = 0; j < i; j++) {
-			if (segs[j].member == segs[i].member && share_bytes(&segs[i], &segs[j]))
-				return vd_fail(err, -EINVAL,
-					       "segments %u and %u share bytes of writable member %u",
-					       j, i, segs[i].member);
+			ret = segs[j].member == segs[i].member ? check_shared(desc, j, i, err) : 0;
+			if (ret)
+				return ret;
 		}
 	}
 	return 0;
@@ -211,7 +228,7 @@ static int check_desc(const struct vd_chain_desc *desc, struct vd_error *err)
 	if (!ret)
 		ret = check_segments(desc, err);
 	if (!ret)
-		ret = check_writable_overlap(desc, err);
+		ret = check_sharing(desc, err);
 	return ret;
 }
 

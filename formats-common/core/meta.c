@@ -21,8 +21,8 @@
 #include "vdisk/extent.h"
 #include "vdisk/meta.h"
 
-#define META_MAX_ENTRY	64U
-#define META_CHAIN	4U	/* blocks on a hash chain when the cache is full */
+#define META_MAX_ENTRY 64U
+#define META_CHAIN 4U /* blocks on a hash chain when the cache is full */
 #define META_MIN_BUCKETS 16U
 /* Steps of the clock's hand for one eviction: bounds the time under the lock. */
 #define META_CLOCK_STEPS 64U

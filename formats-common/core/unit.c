@@ -56,7 +56,8 @@ void vd_unit_release(struct vd_unit *unit)
 static int read_raw(struct vd_unit *unit, const struct vd_extent *ext, u32 *len)
 {
 	if (ext->file_pos >= ext->file->size)
-		return vd_corrupt(ext->seg, "unit of guest byte %llu at byte %llu of a file of %llu",
+		return vd_corrupt(ext->seg,
+				  "unit of guest byte %llu at byte %llu of a file of %llu",
 				  ext->unit_pos, ext->file_pos, ext->file->size);
 
 	*len = min_t(u32, ext->packed_len, raw_bytes(unit->max_unit));

@@ -38,9 +38,9 @@ void vd_free_io(void *p);
 void vd_log(const char *text);
 
 /*
- * zlib stream (RFC 1950). @ws has VD_ZLIB_WORKSPACE bytes. Returns the number
- * of bytes put into @out, -EUCLEAN for a damaged or truncated stream, -E2BIG
- * when the stream would not fit.
+ * zlib stream (RFC 1950). @ws has vd_zlib_workspace() bytes. Returns the number
+ * of bytes put into @out, -EUCLEAN for a stream that is damaged, truncated or
+ * followed by other bytes, -E2BIG when it would not fit.
  */
 size_t vd_zlib_workspace(void);
 int vd_zlib_inflate(void *ws, const void *in, u32 in_len, void *out, u32 out_len);

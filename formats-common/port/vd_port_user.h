@@ -22,6 +22,12 @@ typedef int16_t s16;
 typedef int32_t s32;
 typedef long long s64;
 
+#define U8_MAX			((u8)~0U)
+#define U16_MAX			((u16)~0U)
+#define U32_MAX			((u32)~0U)
+#define U64_MAX			((u64)~0ULL)
+#define S64_MAX			((s64)(U64_MAX >> 1))
+
 #ifndef EUCLEAN
 #define EUCLEAN 117
 #endif

@@ -78,8 +78,8 @@ int vd_map(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, struct 
 /**
  * struct vd_unit - the last inflated unit, for sequential readers
  *
- * Zero-initialised by its owner, one user at a time; vd_unit_release() at the
- * end.
+ * Zero-initialised by its owner, one user at a time; vd_unit_release() before
+ * its chain is closed.
  */
 struct vd_unit {
 	const struct vd_segment *seg;

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From one VMDK file to the list of its extents: a text descriptor, a sparse
+ * extent with a descriptor inside, or a bare delta of ESX. User space only.
+ */
+#include "vdisk/caps.h"
+#include "vdisk/checked.h"
+#include "vdisk/layout.h"
+#include "descriptor.h"
+#include "vmdk.h"
+
+#define NO_CID 0xffffffffU
+
+/**
+ * struct answer - a layout in the making
+ * @d: what the text says
+ * @header: of the extent that holds the descriptor; NULL: a text file
+ * @ro_reason: first reason not to write, NULL when there is none
+ */
+struct answer {
+	struct vmdk_descriptor *d;
+	const struct vmdk_header *header;
+	struct vd_layout_builder *b;
+	const char *ro_reason;
+};
+
+static void read_only(struct answer *a, const char *reason)
+{
+	if (!a->ro_reason)
+		a->ro_reason = reason;
+}
+
+static vd_str add_text(struct answer *a, struct vmdk_text t)
+{
+	return vd_layout_add_str(a->b, t.s, t.len);
+}
+
+static vd_str add_string(struct answer *a, const char *s)
+{
+	return vd_layout_add_str(a->b, s, strlen(s));
+}
+
+/* --- createType --- */
+
+enum create_class { CREATE_KNOWN, CREATE_DEVICE };
+
+static const struct {
+	const char *name;
+	enum create_class class;
+} create_types[] = {
+	{ "monolithicSparse", CREATE_KNOWN },
+	{ "monolithicFlat", CREATE_KNOWN },
+	{ "twoGbMaxExtentSparse", CREATE_KNOWN },
+	{ "2GbMaxExtentSparse", CREATE_KNOWN },
+	{ "twoGbMaxExtentFlat", CREATE_KNOWN },
+	{ "2GbMaxExtentFlat", CREATE_KNOWN },
+	{ "streamOptimized", CREATE_KNOWN },
+	{ "vmfs", CREATE_KNOWN },
+	{ "vmfsPreallocated", CREATE_KNOWN },
+	{ "vmfsEagerZeroedThick", CREATE_KNOWN },
+	{ "vmfsThick", CREATE_KNOWN },
+	{ "vmfsThin", CREATE_KNOWN },
+	{ "vmfsSparse", CREATE_KNOWN },
+	{ "seSparse", CREATE_KNOWN },
+	{ "vmfsSeSparse", CREATE_KNOWN },
+	{ "custom", CREATE_KNOWN },
+	{ "fullDevice", CREATE_DEVICE },
+	{ "partitionedDevice", CREATE_DEVICE },
+	{ "vmfsRDM", CREATE_DEVICE },
+	{ "vmfsRawDeviceMap", CREATE_DEVICE },
+	{ "vmfsRDMP", CREATE_DEVICE },
+	{ "vmfsPassthroughRawDeviceMap", CREATE_DEVICE },
+	{ "vmfsRaw", CREATE_DEVICE },
+};
+
+static int judge_create_type(struct answer *a, struct vd_error *err)
+{
+	struct vmdk_text type = a->d->create_type;
+	char shown[VMDK_SHOW];
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(create_types); i++)
+		if (vmdk_text_is(type, create_types[i].name))
+			break;
+	if (i == ARRAY_SIZE(create_types)) {
+		vmdk_descriptor_warn(a->d, "unknown createType '%s'", vmdk_text_show(type, shown));
+		read_only(a, "its createType is unknown");
+	} else if (create_types[i].class == CREATE_DEVICE) {
+		return vd_fail(err, -EOPNOTSUPP,
+			       "descriptor: createType %s stands for a device or a raw device mapping; attach that device itself",
+			       create_types[i].name);
+	}
+	if (vmdk_text_is(type, "streamOptimized"))
+		read_only(a, "streamOptimized extents are compressed and cannot be changed in place");
+	return 0;
+}
+
+/* --- properties --- */
+
+/*
+ * A parent shows in three ways. VMware and QEMU write its content id and its
+ * name, VirtualBox its UUID and perhaps neither of the others.
+ */
+static int judge_parent(struct answer *a, struct vd_layout *head, struct vd_error *err)
+{
+	static const u8 none[16];
+	struct vmdk_descriptor *d = a->d;
+	bool by_cid = d->parent_cid != NO_CID;
+	bool by_uuid = d->have & VMDK_HAVE_PARENT_UUID &&
+		       memcmp(d->parent_uuid, none, sizeof(none));
+
+	head->parent_cid = d->parent_cid;
+	if (d->parent_hint.len && !by_cid && !by_uuid)
+		return vd_fail(err, -EUCLEAN,
+			       "descriptor: parentFileNameHint without parentCID: it is unknown which state of the parent this disk needs");
+	if (!by_cid && !by_uuid)
+		return 0;
+	head->flags |= VD_LAYOUT_PARENT;
+	if (!d->parent_hint.len)
+		vmdk_descriptor_warn(d, "the disk has a parent, but does not name its file");
+	head->parent_name = add_text(a, d->parent_hint);
+	return 0;
+}
+
+static bool add_uuid(const struct vmdk_descriptor *d, u32 bit, const u8 *from, u8 *to)
+{
+	static const u8 none[16];
+
+	if (!(d->have & bit) || !memcmp(from, none, sizeof(none)))
+		return false;
+	memcpy(to, from, sizeof(none));
+	return true;
+}
+
+static void add_uuids(const struct vmdk_descriptor *d, struct vd_layout *head)
+{
+	if (add_uuid(d, VMDK_HAVE_IMAGE_UUID, d->image_uuid, head->uuid) ||
+	    add_uuid(d, VMDK_HAVE_UUID, d->uuid, head->uuid))
+		head->flags |= VD_LAYOUT_HAVE_UUID;
+	if (add_uuid(d, VMDK_HAVE_MOD_UUID, d->mod_uuid, head->mod_uuid))
+		head->flags |= VD_LAYOUT_HAVE_MOD_UUID;
+	if (add_uuid(d, VMDK_HAVE_PARENT_UUID, d->parent_uuid, head->parent_uuid))
+		head->flags |= VD_LAYOUT_HAVE_PARENT_UUID;
+	if (add_uuid(d, VMDK_HAVE_PARENT_MOD_UUID, d->parent_mod_uuid, head->parent_mod_uuid))
+		head->flags |= VD_LAYOUT_HAVE_PARENT_MOD_UUID;
+}
+
+/* VirtualBox escapes line ends and the backslash itself. */
+static vd_str add_comment(struct answer *a, struct vmdk_text t)
+{
+	vd_str str;
+	char *plain;
+	u32 i, n = 0;
+
+	if (!t.len)
+		return 0;
+	plain = vd_zalloc(t.len);
+	if (!plain)
+		return 0;
+	for (i = 0; i < t.len; i++) {
+		char c = t.s[i];
+
+		if (c == '\\' && i + 1 < t.len) {
+			c = t.s[++i];
+			if (c == 'n')
+				c = '\n';
+			else if (c == 'r')
+				c = '\r';
+		}
+		plain[n++] = c;
+	}
+	str = vd_layout_add_str(a->b, plain, n);
+	vd_free(plain);
+	return str;
+}
+
+/* Things that live beside the disk and would go wrong if it changed behind them. */
+static void judge_companions(struct answer *a, struct vd_layout *head)
+{
+	const struct vmdk_descriptor *d = a->d;
+
+	if (d->change_track.len) {
+		head->flags |= VD_LAYOUT_CBT;
+		read_only(a, "change tracking is on: writes that it does not see would spoil incremental backups");
+	}
+	if (d->filters.len)
+		read_only(a, "an I/O filter (ddb.iofilters) must see every write");
+	if (d->sidecars.len)
+		read_only(a, "it has sidecar files (ddb.sidecars) that must see every write");
+}
+
+static int judge_sector_size(struct vmdk_descriptor *d, struct vd_error *err)
+{
+	if (!d->sector_size || d->sector_size == VD_SECTOR)
+		return 0;
+	if (d->sector_size != 4096)
+		return vd_fail(err, -EOPNOTSUPP,
+			       "descriptor: ddb.logicalSectorSize is %u, legal is 512 or 4096",
+			       d->sector_size);
+	vmdk_descriptor_warn(d, "the disk has sectors of 4096 bytes: attach it with -b 4096");
+	return 0;
+}
+
+static int add_properties(struct answer *a, struct vd_error *err)
+{
+	struct vd_layout *head = vd_layout_head(a->b);
+	struct vmdk_descriptor *d = a->d;
+	int ret;
+
+	head->version = d->version;
+	head->cid = d->cid;
+	if (d->have & VMDK_HAVE_CID)
+		head->flags |= VD_LAYOUT_HAVE_CID;
+	memcpy(head->geometry, d->geometry, sizeof(head->geometry));
+	add_uuids(d, head);
+	head->subformat = add_text(a, d->create_type);
+	head->adapter = add_text(a, d->adapter);
+	head->encoding = add_text(a, d->encoding.len ? d->encoding : d->ddb_encoding);
+	head->comment = add_comment(a, d->comment);
+
+	ret = judge_create_type(a, err);
+	if (!ret)
+		ret = judge_parent(a, head, err);
+	if (!ret)
+		ret = judge_sector_size(d, err);
+	if (ret)
+		return ret;
+	judge_companions(a, head);
+	return 0;
+}
+
+/* --- extents --- */
+
+static void judge_line(struct answer *a, const struct vmdk_line *line)
+{
+	if (line->access == VMDK_RDONLY)
+		read_only(a, "its descriptor marks an extent RDONLY");
+	if (line->access == VMDK_NOACCESS)
+		read_only(a, "its descriptor marks an extent NOACCESS");
+	if (line->kind == VDISK_SEG_ZERO)
+		read_only(a, "it has a ZERO extent, which has no place for data");
+	if (line->kind == VDISK_SEG_VMDK_SESPARSE)
+		read_only(a, "SESparse extents are read only: their journal is undocumented");
+}
+
+static void add_line(struct answer *a, const struct vmdk_line *line, bool self)
+{
+	u32 flags = line->access == VMDK_RDONLY ? VD_LSEG_RDONLY : 0;
+	u64 len = line->sectors << VD_SECTOR_SHIFT;
+	vd_str name = 0;
+
+	judge_line(a, line);
+	if (line->access == VMDK_NOACCESS) {
+		vd_layout_add_seg(a->b, len, VDISK_SEG_NOACCESS, 0, 0, 0);
+		return;
+	}
+	if (self)
+		flags |= VD_LSEG_SELF;
+	else
+		name = add_text(a, line->name);
+	vd_layout_add_seg(a->b, len, line->kind, flags, name, line->offset << VD_SECTOR_SHIFT);
+}
+
+/*
+ * A descriptor inside an extent describes that extent in its first line,
+ * whatever the file is called today.
+ */
+static int judge_self(struct answer *a, struct vd_error *err)
+{
+	const struct vmdk_line *line = &a->d->lines[0];
+
+	if (line->kind != VDISK_SEG_VMDK_SPARSE)
+		return vd_fail(err, -EUCLEAN,
+			       "descriptor line %u: the first extent is not SPARSE, but the descriptor is inside a sparse extent",
+			       line->number);
+	if (line->sectors > a->header->capacity >> VD_SECTOR_SHIFT)
+		return vd_fail(err, -EUCLEAN,
+			       "descriptor line %u: %llu sectors, but the extent's header says %llu",
+			       line->number, line->sectors,
+			       a->header->capacity >> VD_SECTOR_SHIFT);
+	if (a->header->flags & VMDK_FLAG_COMPRESSED)
+		read_only(a, "streamOptimized extents are compressed and cannot be changed in place");
+	if (a->header->odd_flags)
+		read_only(a, "the extent's header has flags that are unknown");
+	if (a->header->unclean)
+		vd_layout_head(a->b)->flags |= VD_LAYOUT_UNCLEAN;
+	return 0;
+}
+
+static int fill(struct answer *a, struct vd_error *err)
+{
+	u32 i;
+	int ret = 0;
+
+	if (a->header)
+		ret = judge_self(a, err);
+	for (i = 0; !ret && i < a->d->nr_lines; i++)
+		add_line(a, &a->d->lines[i], a->header && !i);
+	if (!ret)
+		ret = add_properties(a, err);
+	return ret;
+}
+
+/* Texts that were collected on the way; then the block is whole. */
+static int finish(struct answer *a, struct vd_layout **out, struct vd_error *err)
+{
+	struct vd_layout *head = vd_layout_head(a->b);
+
+	if (a->ro_reason) {
+		head->flags |= VD_LAYOUT_RDONLY;
+		head->ro_reason = add_string(a, a->ro_reason);
+	}
+	if (a->d->warning[0]) {
+		head->flags |= VD_LAYOUT_WARNING;
+		head->warning = add_string(a, a->d->warning);
+	}
+	return vd_layout_finish(a->b, out, err);
+}
+
+static int layout_build(struct vmdk_descriptor *d, const struct vmdk_header *header,
+			struct vd_layout **out, struct vd_error *err)
+{
+	struct answer a = { .d = d, .header = header };
+	int ret;
+
+	a.b = vd_layout_begin(VDISK_FORMAT_VMDK);
+	if (!a.b)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	ret = fill(&a, err);
+	if (ret) {
+		vd_layout_abort(a.b);
+		return ret;
+	}
+	return finish(&a, out, err);
+}
+
+static int layout_from_text(const char *text, u32 len, const struct vmdk_header *header,
+			    struct vd_layout **out, struct vd_error *err)
+{
+	struct vmdk_descriptor d;
+	int ret;
+
+	ret = vmdk_descriptor_parse(text, len, &d, err);
+	if (!ret)
+		ret = layout_build(&d, header, out, err);
+	vmdk_descriptor_free(&d);
+	return ret;
+}
+
+/* --- kinds of files --- */
+
+static int layout_text_file(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	u32 len = (u32)min_t(u64, file->size, VMDK_CAP_DESCRIPTOR);
+	char *text;
+	int ret;
+
+	text = vd_zalloc(VMDK_CAP_DESCRIPTOR + 1);
+	if (!text)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	ret = len ? vd_file_read(file, 0, text, len) : 0;
+	if (ret)
+		vd_fail(err, ret, "descriptor cannot be read");
+	else if (!vmdk_descriptor_signature(text, len))
+		ret = vd_fail(err, -EUCLEAN,
+			      "neither a sparse extent nor a descriptor of VMDK; a flat extent is opened through the descriptor beside it");
+	else if (file->size > VMDK_CAP_DESCRIPTOR)
+		ret = vd_fail(err, -EOPNOTSUPP, "descriptor of %llu bytes, legal is at most %u",
+			      file->size, VMDK_CAP_DESCRIPTOR);
+	else
+		ret = layout_from_text(text, len, NULL, out, err);
+	vd_free(text);
+	return ret;
+}
+
+/*
+ * Full encryption by Workstation leaves a header of version 2 and noise. Noise
+ * has more than half of its bytes outside ASCII, a text next to none.
+ */
+static bool looks_encrypted(const struct vmdk_header *h, const char *text, u32 len)
+{
+	u32 i, odd = 0;
+
+	len = min_t(u32, len, VD_SECTOR);
+	for (i = 0; i < len; i++)
+		odd += (u8)text[i] >= 0x80 || ((u8)text[i] < 0x20 && text[i] && text[i] != '\n' &&
+					       text[i] != '\r' && text[i] != '\t');
+	return h->version == 2 && odd > len / 4;
+}
+
+static int layout_hosted(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	struct vmdk_header h;
+	char *text;
+	u32 len;
+	int ret;
+
+	ret = vmdk_header_read(file, &h, err);
+	if (ret)
+		return ret;
+	if (!h.desc_len)
+		return vd_fail(err, -EOPNOTSUPP,
+			       "one extent of a disk in several files; open the descriptor that lists it (the small .vmdk file beside it)");
+	len = (u32)min_t(u64, h.desc_len, VMDK_CAP_DESCRIPTOR);
+	text = vd_zalloc(len);
+	if (!text)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	ret = vd_file_read(file, h.desc_pos, text, len);
+	if (ret)
+		vd_fail(err, ret, "descriptor at byte %llu cannot be read", h.desc_pos);
+	else if (looks_encrypted(&h, text, len))
+		ret = vmdk_encrypted(err);
+	else if (h.desc_len > len && text[len - 1])
+		ret = vd_fail(err, -EOPNOTSUPP, "descriptor is longer than %u bytes",
+			      VMDK_CAP_DESCRIPTOR);
+	else
+		ret = layout_from_text(text, len, &h, out, err);
+	vd_free(text);
+	return ret;
+}
+
+/* A delta of ESX without its descriptor: one extent, of an unknown parent. */
+static int layout_bare(u64 size, u32 kind, const char *subformat, bool unclean,
+		       struct vd_layout **out, struct vd_error *err)
+{
+	struct vd_layout_builder *b = vd_layout_begin(VDISK_FORMAT_VMDK);
+	static const char reason[] = "it was opened without its descriptor";
+	static const char warning[] =
+		"opened without its descriptor: if it has a parent, what only the parent holds reads as zeros";
+	struct vd_layout *head;
+
+	if (!b)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	head = vd_layout_head(b);
+	head->flags = VD_LAYOUT_RDONLY | VD_LAYOUT_WARNING | (unclean ? VD_LAYOUT_UNCLEAN : 0);
+	head->parent_cid = NO_CID;
+	head->subformat = vd_layout_add_str(b, subformat, strlen(subformat));
+	head->ro_reason = vd_layout_add_str(b, reason, sizeof(reason) - 1);
+	head->warning = vd_layout_add_str(b, warning, sizeof(warning) - 1);
+	vd_layout_add_seg(b, size, kind, VD_LSEG_SELF, 0, 0);
+	return vd_layout_finish(b, out, err);
+}
+
+static int layout_cowd(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	struct cowd c;
+	int ret;
+
+	ret = cowd_header_read(file, &c, err);
+	if (ret)
+		return ret;
+	return layout_bare(c.capacity, VDISK_SEG_VMDK_COWD, "vmfsSparse", c.unclean, out, err);
+}
+
+static int layout_sesparse(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	struct sesparse s;
+	int ret;
+
+	ret = sesparse_header_read(file, &s, err);
+	if (ret)
+		return ret;
+	return layout_bare(s.capacity, VDISK_SEG_VMDK_SESPARSE, "seSparse", false, out, err);
+}
+
+static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	u8 magic[8] = { 0 };
+	int ret = 0;
+
+	*out = NULL;
+	if (file->size >= sizeof(magic))
+		ret = vd_file_read(file, 0, magic, sizeof(magic));
+	if (ret)
+		return vd_fail(err, ret, "header cannot be read");
+	switch (get_unaligned_le32(magic)) {
+	case VMDK_MAGIC:
+	case VMDK_MAGIC_UNFINISHED:
+		return layout_hosted(file, out, err);
+	case COWD_MAGIC:
+		return layout_cowd(file, out, err);
+	}
+	if (get_unaligned_le64(magic) == SESPARSE_MAGIC)
+		return layout_sesparse(file, out, err);
+	return layout_text_file(file, out, err);
+}
+
+const struct vd_format_user vmdk_user = {
+	.layout = vmdk_layout,
+};
