@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* An image set as a vd_chain of this process: info, map, cat. */
+#include <stdlib.h>
+#include "image-set.h"
+#include "vdisk/ufile.h"
+
+void set_tables(const struct image_set *set, struct vdisk_image_desc *images)
+{
+	u32 i;
+
+	memset(images, 0, set->nr_images * sizeof(*images));
+	for (i = 0; i < set->nr_images; i++) {
+		images[i].format = set->images[i].format;
+		images[i].size = set->images[i].size;
+	}
+}
+
+int chain_open(const struct image_set *set, struct open_chain *out)
+{
+	struct vdisk_image_desc images[VDISK_MAX_IMAGES];
+	struct vd_error err = { 0 };
+	struct vd_chain_desc desc = {
+		.images = images,
+		.nr_images = set->nr_images,
+		.segments = set->segs,
+		.nr_segments = set->nr_segs,
+	};
+	u32 i;
+
+	memset(out, 0, sizeof(*out));
+	out->files = xrealloc(NULL, set->nr_members + 1, sizeof(*out->files));
+	for (i = 0; i < set->nr_members; i++) {
+		out->files[i] = vd_ufile_fd(set->members[i].fd, set->members[i].writable, &err);
+		if (!out->files[i])
+			goto err;
+		out->files[i]->index = i;
+		out->nr_files++;
+	}
+	set_tables(set, images);
+	desc.files = out->files;
+	desc.nr_files = out->nr_files;
+	if (!vd_chain_open(&desc, &out->chain, &err))
+		return 0;
+err:
+	chain_close(out);
+	return ctl_vd_error(&err, set->images[0].path);
+}
+
+void chain_close(struct open_chain *open)
+{
+	if (open->chain)
+		vd_chain_close(open->chain);
+	while (open->nr_files)
+		vd_ufile_free(open->files[--open->nr_files]);
+	free(open->files);
+	memset(open, 0, sizeof(*open));
+}

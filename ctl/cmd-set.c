@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vdctl set: change how an attached disk behaves, under running I/O */
+#include <errno.h>
+#include <getopt.h>
+#include "busy.h"
+#include "netlink.h"
+
+enum { OPT_RO = 400, OPT_RW, OPT_FORCE, OPT_DISCARD, OPT_FLUSH, OPT_AUTOCLEAR, OPT_ISOLATE };
+
+static const struct ctl_opt opts[] = {
+	{ OPT_RO, "ro", NULL, "refuse writes from now on" },
+	{ OPT_RW, "rw", NULL, "accept writes again" },
+	{ OPT_FORCE, "force", NULL, "with --ro: although somebody has it open for writing" },
+	{ OPT_DISCARD, "discard", "WHAT", "unmap or ignore" },
+	{ OPT_FLUSH, "flush", "on|off", "off: flushes do nothing; a crash loses data" },
+	{ OPT_AUTOCLEAR, "autoclear", "on|off", "detach at last close" },
+	{ OPT_ISOLATE, "isolate", "on|off", "off: let the host activate what is on it" },
+	{ 0 }
+};
+
+struct change {
+	u32 flags;
+	u32 mask;
+};
+
+static void put(struct change *c, u32 flag, bool set)
+{
+	c->mask |= flag;
+	c->flags = set ? c->flags | flag : c->flags & ~flag;
+}
+
+/* @set_if: which of the two words sets the flag. */
+static int choice(struct change *c, const char *what, const char *arg, const char *yes,
+		  const char *no, u32 flag, bool set_if)
+{
+	bool on;
+	int ret = parse_choice(what, arg, yes, no, &on);
+
+	if (!ret)
+		put(c, flag, on == set_if);
+	return ret;
+}
+
+static int option(struct change *c, int id, const char *arg)
+{
+	switch (id) {
+	case OPT_RO:
+	case OPT_RW:
+		if ((c->mask & VDISK_F_RDONLY) && !(c->flags & VDISK_F_RDONLY) == (id == OPT_RO))
+			return ctl_error(CTL_USAGE, "usage", NULL, "--ro and --rw exclude each other");
+		put(c, VDISK_F_RDONLY, id == OPT_RO);
+		return 0;
+	case OPT_FORCE:
+		c->flags |= VDISK_F_FORCE;
+		return 0;
+	case OPT_DISCARD:
+		return choice(c, "--discard", arg, "unmap", "ignore", VDISK_F_NO_DISCARD, false);
+	case OPT_FLUSH:
+		return choice(c, "--flush", arg, "on", "off", VDISK_F_NO_FLUSH, false);
+	case OPT_AUTOCLEAR:
+		return choice(c, "--autoclear", arg, "on", "off", VDISK_F_AUTOCLEAR, true);
+	case OPT_ISOLATE:
+		return choice(c, "--isolate", arg, "on", "off", VDISK_F_ISOLATE, true);
+	default:
+		return 0;
+	}
+}
+
+static int apply(const struct change *c, const char *what)
+{
+	const struct device *dev;
+	struct devices devs;
+	struct klink nl = { 0 };
+	int ret;
+
+	ret = devices_get(&nl, &devs);
+	if (!ret)
+		ret = devices_find(&devs, what, &dev);
+	if (!ret && klink_set(&nl, dev->id, c->flags, c->mask)) {
+		ret = klink_error(&nl, what);
+		if (nl.error == -EBUSY)
+			hint_device_users(dev->id);
+		if (!(c->flags & VDISK_F_RDONLY) && (c->mask & VDISK_F_RDONLY) &&
+		    (dev->flags & VDISK_F_HARD_RDONLY))
+			ctl_hint("it was attached read-only; to write, detach it and attach it again");
+	}
+	devices_free(&devs);
+	klink_disconnect(&nl);
+	return ret;
+}
+
+static int run(const struct cmd *cmd, int argc, char **argv)
+{
+	struct change c = { 0 };
+	int id, ret = 0;
+
+	while (!ret && (id = ctl_getopt(cmd, argc, argv)) != CTL_OPT_END) {
+		if (id < 0)
+			return id == CTL_OPT_BAD ? CTL_USAGE : 0;
+		ret = option(&c, id, optarg);
+	}
+	if (ret)
+		return ret;
+	if (argc - optind != 1)
+		return cmd_usage(cmd, "which disk?");
+	if (!c.mask)
+		return cmd_usage(cmd, "nothing to change");
+	ret = need_admin();
+	return ret ? ret : apply(&c, argv[optind]);
+}
+
+const struct cmd cmd_set = {
+	.name = "set",
+	.args = "DISK",
+	.summary = "Change flags of an attached disk, all or none of them",
+	.more = "DISK is a node (/dev/vdisk0), a number, a name, or the image file.",
+	.opts = { opts },
+	.run = run,
+};

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Options that attach, info, map, cat and probe share. */
+#include "image-set.h"
+
+enum { OPT_PARENT = 300, OPT_OUTSIDE, OPT_NO_REFERENCES, OPT_IGNORE_CID, OPT_SIZELIMIT };
+
+const struct ctl_opt image_opts[] = {
+	{ 'f', "format", "FMT", "format of the image: auto (default), or one of 'vdctl formats'" },
+	{ OPT_PARENT, "parent", "PATH", "where a parent is that its child's name does not find; may be repeated" },
+	{ OPT_OUTSIDE, "allow-outside", "DIR", "files named by the image may lie beneath DIR too; may be repeated" },
+	{ OPT_NO_REFERENCES, "no-references", NULL, "refuse an image that names other files" },
+	{ OPT_IGNORE_CID, "ignore-cid", NULL, "accept a parent that was changed after its child was made" },
+	{ OPT_SIZELIMIT, "sizelimit", "N", "raw: the disk has N bytes" },
+	{ 0 }
+};
+
+const struct ctl_opt raw_opts[] = {
+	{ 'o', "offset", "N", "raw: the disk begins at byte N of the file" },
+	{ 0 }
+};
+
+const struct ctl_opt share_opts[] = {
+	{ 'U', "force-share", NULL, "take no lock: read although somebody may be writing" },
+	{ 0 }
+};
+
+static void append(const char ***list, int *nr, const char *arg)
+{
+	*list = xrealloc(*list, (size_t)*nr + 1, sizeof(**list));
+	(*list)[(*nr)++] = arg;
+}
+
+int image_opt(struct set_options *opts, int id, const char *arg)
+{
+	switch (id) {
+	case 'f':
+		opts->format = strcmp(arg, "auto") ? arg : NULL;
+		return 0;
+	case OPT_PARENT:
+		append(&opts->parents, &opts->nr_parents, arg);
+		return 0;
+	case OPT_OUTSIDE:
+		append(&opts->outside, &opts->nr_outside, arg);
+		return 0;
+	case OPT_NO_REFERENCES:
+		opts->no_references = true;
+		return 0;
+	case OPT_IGNORE_CID:
+		opts->ignore_cid = true;
+		return 0;
+	case OPT_SIZELIMIT:
+		opts->have_sizelimit = true;
+		return parse_size("--sizelimit", arg, &opts->sizelimit);
+	case 'o':
+		return parse_size("--offset", arg, &opts->offset);
+	case 'U':
+		opts->lock = SET_LOCK_NO;
+		return 0;
+	default:
+		return -1;
+	}
+}

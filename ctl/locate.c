@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* From what the user typed to an open image set. */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "image-set.h"
+
+/* A split disk has a file for every 2 GiB. */
+static void want_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == r.rlim_max)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static bool raw_said(const struct set_options *opts)
+{
+	return opts->format && !strcmp(opts->format, "raw");
+}
+
+static int check_usage(const struct set_options *opts, int nr)
+{
+	if (nr > 1 && !raw_said(opts)) {
+		ctl_error(CTL_USAGE, "usage", NULL, "several files are the parts of one raw disk");
+		ctl_hint("then say -f raw; other formats name their parts themselves");
+		return CTL_USAGE;
+	}
+	return 0;
+}
+
+/* After the top image is known: may it be used the way that was asked for? */
+static int check_mode(const struct image_set *set)
+{
+	const struct set_options *opts = set->opts;
+	const struct set_image *top = &set->images[0];
+	char *command;
+
+	if (top->layout && (opts->offset || opts->have_sizelimit))
+		return ctl_error(CTL_USAGE, "usage", top->path,
+				 "--offset and --sizelimit are for raw images; this one is %s",
+				 vd_format_name(top->format));
+	if (opts->mode == SET_READ)
+		return 0;
+	if (top->guessed) {
+		if (opts->mode == SET_WRITE) {
+			ctl_error(CTL_USAGE, "format_not_said", top->path,
+				  "no format is recognised; writing to a raw image wants -f raw");
+			command = ctl_command_with("-f", "raw");
+			ctl_hint("%s", command);
+			free(command);
+			return CTL_USAGE;
+		}
+		ctl_warn(top->path, "no format is recognised: raw, read-only; -f raw makes it writable");
+		return 0;
+	}
+	if (opts->mode == SET_WRITE) {
+		ctl_error(CTL_IMAGE, "unsupported", top->path,
+			  "%s images are read-only in this release", vd_format_name(top->format));
+		ctl_hint("attach it without --rw");
+		return CTL_IMAGE;
+	}
+	ctl_warn(top->path, "%s images are read-only in this release", vd_format_name(top->format));
+	return 0;
+}
+
+static int check_parents_used(const struct image_set *set)
+{
+	const struct set_options *opts = set->opts;
+
+	if (opts->top_only || set->parents_used == opts->nr_parents)
+		return 0;
+	ctl_error(CTL_USAGE, "usage", set->images[0].path, "--parent %s was not needed",
+		  opts->parents[set->parents_used]);
+	ctl_hint("--parent stands in for a parent that is not found by its name in the image");
+	return CTL_USAGE;
+}
+
+static int open_chain(struct image_set *set, const char *path)
+{
+	struct opened file;
+	int ret;
+
+	ret = open_named(path, false, &file);
+	if (!ret)
+		ret = set_open_image(set, &file, set->opts->format);
+	if (!ret && !set->images[0].layout)
+		ret = set_describe_raw(set, 0);
+	if (!ret)
+		ret = check_mode(set);
+	if (!ret && !set->opts->top_only)
+		ret = set_open_parents(set);
+	return ret;
+}
+
+int set_open(struct image_set *set, const struct set_options *opts, char *const *paths, int nr)
+{
+	int ret;
+
+	memset(set, 0, sizeof(*set));
+	set->opts = opts;
+	ret = check_usage(opts, nr);
+	if (ret)
+		return ret;
+	want_descriptors();
+	if (raw_said(opts))
+		ret = set_add_raw(set, paths, nr);
+	else
+		ret = open_chain(set, paths[0]);
+	if (!ret)
+		ret = check_parents_used(set);
+	if (!ret && opts->lock == SET_LOCK_YES)
+		ret = vmware_lock_check(set);
+	if (ret)
+		set_close(set);
+	return ret;
+}
+
+/* Drops the images from @keep on, with their files and segments. */
+void set_pop_images(struct image_set *set, u32 keep, u32 keep_members)
+{
+	while (set->nr_images > keep) {
+		struct set_image *image = &set->images[--set->nr_images];
+
+		set->nr_segs = image->first_seg;
+		vd_free(image->layout);
+		free(image->path);
+		free(image->dir);
+		if (image->dirfd >= 0)
+			close(image->dirfd);
+	}
+	set_pop_members(set, keep_members);
+}
+
+void set_close(struct image_set *set)
+{
+	set_pop_images(set, 0, 0);
+	free(set->members);
+	free(set->segs);
+	set->members = NULL;
+	set->segs = NULL;
+	set->nr_segs = 0;
+	set->writable = false;
+}
+
+const char *set_subformat(const struct set_image *image)
+{
+	return image->layout ? vd_layout_str(image->layout, image->layout->subformat) : NULL;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Locks on every file of a set, on the descriptors that the kernel gets: they
+ * stay until the device is detached, also when vdctl is long gone.
+ *
+ * QEMU's protocol: one-byte OFD read locks. Byte 100 + i says "I use
+ * permission i", 200 + i "I do not share permission i"; i is 0 consistent
+ * read, 1 write, 3 resize. Own bytes first, then the test of the others': two
+ * starters may both fail, but never both succeed. flock(2) beside it, for
+ * everybody who is not QEMU.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "image-set.h"
+
+struct lock_byte {
+	short at;
+	bool write_only;	/* taken or tested by writers only */
+	const char *means;
+};
+
+static const struct lock_byte held[] = {
+	{ 100, false, NULL }, { 101, true, NULL }, { 103, true, NULL },
+	{ 201, false, NULL }, { 203, false, NULL },
+};
+
+static const struct lock_byte tested[] = {
+	{ 200, false, "its user does not share reading" },
+	{ 201, true, "its user does not share writing" },
+	{ 203, true, "its user does not share resizing" },
+	{ 101, false, "it is open for writing" },
+	{ 103, false, "it is open for resizing" },
+};
+
+static int lock_op(int fd, int op, short type, short at, short *answer)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
+	int ret;
+
+	do {
+		ret = fcntl(fd, op, &lock);
+	} while (ret && errno == EINTR);
+	if (answer)
+		*answer = lock.l_type;
+	return ret ? -errno : 0;
+}
+
+static int in_use(int fd, const char *path, bool rw, const char *means)
+{
+	ctl_error(CTL_BUSY, "locked", path, "is locked by another program: %s", means);
+	hint_lock_holders(fd);
+	if (!rw && strcmp(ctl.verb, "attach"))
+		ctl_hint("-U reads it all the same");
+	return CTL_BUSY;
+}
+
+/* A file system without OFD locks: go on without, as QEMU does. */
+static bool unsupported(int err)
+{
+	return err == -EINVAL || err == -ENOLCK || err == -EOPNOTSUPP || err == -ENOSYS;
+}
+
+static int take_bytes(int fd, const char *path, bool rw)
+{
+	size_t i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(held); i++) {
+		if (held[i].write_only && !rw)
+			continue;
+		ret = lock_op(fd, F_OFD_SETLK, F_RDLCK, held[i].at, NULL);
+		if (ret == -EAGAIN || ret == -EACCES)
+			return in_use(fd, path, rw, "it holds an exclusive lock");
+		if (unsupported(ret)) {
+			ctl_note(path, "the file system has no byte locks: not locked");
+			return 0;
+		}
+		if (ret)
+			return ctl_errno(ret, path, "cannot lock");
+	}
+	return 0;
+}
+
+static int test_bytes(int fd, const char *path, bool rw)
+{
+	size_t i;
+	short type;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(tested); i++) {
+		if (tested[i].write_only && !rw)
+			continue;
+		ret = lock_op(fd, F_OFD_GETLK, F_WRLCK, tested[i].at, &type);
+		if (unsupported(ret))
+			return 0;
+		if (ret)
+			return ctl_errno(ret, path, "cannot test its lock");
+		if (type != F_UNLCK)
+			return in_use(fd, path, rw, tested[i].means);
+	}
+	return 0;
+}
+
+int lock_file(int fd, const char *path, bool rw, bool block)
+{
+	int ret;
+
+	ret = take_bytes(fd, path, rw);
+	if (!ret)
+		ret = test_bytes(fd, path, rw);
+	/*
+	 * On the node of a block device flock is how udev and partitioning
+	 * tools agree on a moment's peace; holding it for good would stop
+	 * udev. A writer has O_EXCL there.
+	 */
+	if (ret || block)
+		return ret;
+	if (flock(fd, (rw ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return in_use(fd, path, rw, "it holds flock(2)");
+		ctl_note(path, "no flock: %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* VMware marks an open disk by a directory FILE.lck with files in it. */
+static bool vmware_locked(const char *path)
+{
+	char *name = xasprintf("%s.lck", path);
+	DIR *dir = opendir(name);
+	struct dirent *entry;
+	bool yes = false;
+
+	free(name);
+	if (!dir)
+		return false;
+	while (!yes && (entry = readdir(dir)))
+		yes = entry->d_name[0] != '.';
+	closedir(dir);
+	return yes;
+}
+
+int vmware_lock_check(const struct image_set *set)
+{
+	u32 i;
+
+	if (set->opts->ignore_vmware_lock)
+		return 0;
+	for (i = 0; i < set->nr_members; i++) {
+		const struct set_member *m = &set->members[i];
+
+		if (m->block || !vmware_locked(m->path))
+			continue;
+		if (!m->writable) {
+			ctl_warn(m->path, "VMware has it open, says %s.lck; it may change",
+				 path_base(m->path));
+			continue;
+		}
+		ctl_error(CTL_BUSY, "locked", m->path, "VMware has it open, says %s.lck",
+			  path_base(m->path));
+		ctl_hint("if that is stale: --ignore-vmware-lock");
+		return CTL_BUSY;
+	}
+	return 0;
+}

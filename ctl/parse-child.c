@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All text of an image is parsed here, in a child that holds the image and a
+ * pipe and can do nothing else (sandbox.c). Its answer is one block of
+ * numbers and bounded strings, which the parent checks before use.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "image-set.h"
+#include "vdisk/ufile.h"
+
+#define ANSWER_MAGIC 0x414c4456
+
+/* What comes through the pipe first; @layout_len bytes of layout follow. */
+struct answer {
+	u32 magic;
+	s32 code;
+	u32 format;
+	u32 score;
+	u32 layout_len;
+	char subformat[64];
+	char text[VD_ERROR_TEXT];
+};
+
+static const struct vd_format *format_by_name(const char *name)
+{
+	const struct vd_format *const *f;
+
+	for (f = vd_formats(); *f; f++)
+		if (!strcmp((*f)->name, name))
+			return *f;
+	return NULL;
+}
+
+/* The surest format, or NULL with *@score 0 if none knows the content. */
+static int probe_all(struct vd_file *file, const struct vd_format **best, struct vd_probe *found)
+{
+	const struct vd_format *const *f;
+	int ret;
+
+	*best = NULL;
+	memset(found, 0, sizeof(*found));
+	for (f = vd_formats(); *f; f++) {
+		struct vd_probe probe = { 0 };
+
+		if (!((*f)->caps & VD_CAP_PROBE) || !(*f)->probe)
+			continue;
+		ret = (*f)->probe(file, &probe);
+		if (ret)
+			return ret;
+		if (probe.score > found->score) {
+			*best = *f;
+			*found = probe;
+		}
+	}
+	return 0;
+}
+
+static void put_text(char *to, size_t len, const char *from)
+{
+	if (from)
+		snprintf(to, len, "%s", from);
+}
+
+/* Runs in the cage. */
+static void work(struct vd_file *file, const struct vd_format *forced, bool want_layout,
+		 struct answer *answer, struct vd_layout **layout)
+{
+	const struct vd_format *fmt = forced;
+	struct vd_error err = { 0 };
+	struct vd_probe probe = { 0 };
+
+	if (forced && forced->probe)
+		answer->code = forced->probe(file, &probe);
+	else if (!forced)
+		answer->code = probe_all(file, &fmt, &probe);
+	if (answer->code)
+		return put_text(answer->text, sizeof(answer->text), "reading the start of the file");
+	if (!fmt) {
+		answer->format = VDISK_FORMAT_RAW;
+		return;
+	}
+	answer->format = fmt->id;
+	answer->score = (u32)probe.score;
+	put_text(answer->subformat, sizeof(answer->subformat), probe.subformat);
+	if (!want_layout || !fmt->user || !fmt->user->layout)
+		return;
+	answer->code = fmt->user->layout(file, layout, &err);
+	if (answer->code)
+		put_text(answer->text, sizeof(answer->text), err.text);
+	else
+		answer->layout_len = (*layout)->total;
+}
+
+static bool send_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static void __attribute__((noreturn)) child(int fd, int out, const struct vd_format *forced,
+					    bool want_layout)
+{
+	struct answer answer = { .magic = ANSWER_MAGIC };
+	struct vd_layout *layout = NULL;
+	struct vd_error err = { 0 };
+	struct vd_file *file;
+	int ret;
+
+	file = vd_ufile_fd(fd, false, &err);
+	ret = file ? sandbox_enter(fd, out) : err.code;
+	if (ret) {
+		answer.code = ret;
+		put_text(answer.text, sizeof(answer.text),
+			 file ? "cannot confine the parser" : err.text);
+	} else {
+		work(file, forced, want_layout, &answer, &layout);
+	}
+	if (!send_all(out, &answer, sizeof(answer)) ||
+	    !send_all(out, layout, answer.layout_len))
+		_exit(1);
+	_exit(0);
+}
+
+static bool receive(int fd, void *data, size_t len)
+{
+	char *p = data;
+
+	while (len) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static int take_layout(int fd, const struct answer *answer, const char *path, struct parsed *out)
+{
+	struct vd_error err = { 0 };
+
+	if (!answer->layout_len)
+		return 0;
+	if (answer->layout_len > VD_LAYOUT_MAX || answer->layout_len < sizeof(struct vd_layout))
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+				 "the description of the image is %u bytes long", answer->layout_len);
+	out->layout = vd_zalloc(answer->layout_len);
+	if (!out->layout)
+		return ctl_nomem();
+	if (!receive(fd, out->layout, answer->layout_len))
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+				 "the parser stopped in the middle of its answer");
+	if (vd_layout_check(out->layout, answer->layout_len, &err))
+		return ctl_vd_error(&err, path);
+	if (out->layout->format != out->format)
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+				 "the parser answered for another format");
+	return 0;
+}
+
+static int take_answer(int fd, const char *path, struct parsed *out)
+{
+	struct answer answer;
+
+	if (!receive(fd, &answer, sizeof(answer)) || answer.magic != ANSWER_MAGIC)
+		return -1;
+	answer.text[sizeof(answer.text) - 1] = 0;
+	answer.subformat[sizeof(answer.subformat) - 1] = 0;
+	if (answer.code) {
+		struct vd_error err = { .code = answer.code > 0 ? -EIO : answer.code };
+
+		memcpy(err.text, answer.text, sizeof(err.text));
+		return ctl_vd_error(&err, path);
+	}
+	if (!vd_format_name(answer.format))
+		return -1;
+	out->format = answer.format;
+	out->score = (int)min(answer.score, 100U);
+	memcpy(out->subformat, answer.subformat, sizeof(out->subformat));
+	return take_layout(fd, &answer, path, out);
+}
+
+static int died(int status, const char *path)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+			  "the confined parser tried something forbidden and was stopped");
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+			  "the confined parser used up its time and was stopped");
+	if (WIFSIGNALED(status))
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+			  "the confined parser crashed (signal %d)", WTERMSIG(status));
+	return ctl_error(CTL_FAIL, "failed", path, "the confined parser gave no answer");
+}
+
+int parse_confined(int fd, const char *path, const char *format, bool want_layout,
+		   struct parsed *out)
+{
+	const struct vd_format *forced = NULL;
+	int pipefd[2], status, ret;
+	pid_t pid;
+
+	memset(out, 0, sizeof(*out));
+	if (format) {
+		forced = format_by_name(format);
+		if (!forced) {
+			ret = ctl_error(CTL_USAGE, "usage", path, "there is no format '%s'", format);
+			ctl_hint("vdctl formats");
+			return ret;
+		}
+	}
+	if (pipe2(pipefd, O_CLOEXEC))
+		return ctl_errno(errno, path, "pipe");
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		close(pipefd[0]);
+		close(pipefd[1]);
+		return ctl_errno(errno, path, "fork");
+	}
+	if (!pid)
+		child(fd, pipefd[1], forced, want_layout);
+
+	close(pipefd[1]);
+	ret = take_answer(pipefd[0], path, out);
+	close(pipefd[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (ret < 0)
+		ret = died(status, path);
+	if (ret) {
+		vd_free(out->layout);
+		out->layout = NULL;
+	}
+	return ret;
+}

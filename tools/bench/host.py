@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What `run` and `profile` do on the host alike: build, make images, start the
+VM, collect what it wrote."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import jobs
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.join(TOP, "build", "bench")
+IMAGES = os.path.join(BUILD, "images")
+PAYLOAD = os.path.join(BUILD, "payload")
+SERIES = "6.12"
+
+
+def die(text):
+    print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+def sh(*words, **more):
+    done = subprocess.run(words, cwd=TOP, check=False, **more)
+    if done.returncode:
+        die(f"{' '.join(words)} failed")
+    return done
+
+
+def output(*words):
+    return sh(*words, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def release():
+    """The newest installed kernel of the series, by its numbers."""
+    found = [name for name in os.listdir("/lib/modules")
+             if name.startswith(SERIES + ".") and name.endswith("-amd64")
+             and not re.search("-(cloud|rt)-amd64$", name)]
+    if not found:
+        die(f"no kernel {SERIES}.* is installed")
+    return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+
+
+def commit():
+    def git(*words):
+        done = subprocess.run(["git", *words], cwd=TOP, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=False)
+        return done.stdout.strip()
+
+    dirty = git("status", "--porcelain", "--untracked-files=no", "--", "kernel", "formats-common")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if dirty else "")
+
+
+def qemu_version():
+    return output("qemu-system-x86_64", "--version").split("\n")[0].split("version ")[1]
+
+
+def make_payload(kver, vdctl):
+    """Copies, so that a build in the middle of a run changes nothing."""
+    sh("tools/install-deps", "build", "kernels", "vm", "bench")
+    sh("make", "-s", "modules", f"KVER={kver}")
+    if not vdctl:
+        sh("make", "-s", "vdctl")
+        vdctl = os.path.join(TOP, "build", "vdctl")
+    shutil.rmtree(PAYLOAD, ignore_errors=True)
+    os.makedirs(PAYLOAD)
+    for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
+        shutil.copy(os.path.join(TOP, "build", "modules", kver, name + ".ko"), PAYLOAD)
+    shutil.copy(vdctl, os.path.join(PAYLOAD, "vdctl"))
+
+
+def make_images():
+    """Random bytes, so that every grain of the VMDK is allocated."""
+    raw, vmdk = os.path.join(IMAGES, "disk.raw"), os.path.join(IMAGES, "disk.vmdk")
+    size = jobs.IMAGE_MIB << 20
+    if os.path.exists(vmdk) and os.path.getsize(raw) == size:
+        return
+    os.makedirs(IMAGES, exist_ok=True)
+    with open(raw, "wb") as file:
+        for _ in range(jobs.IMAGE_MIB):
+            file.write(os.urandom(1 << 20))
+    sh("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicSparse",
+       raw, vmdk + ".part")
+    os.rename(vmdk + ".part", vmdk)
+
+
+def boot(name, kver, plan, *options):
+    """Run the guest's side; its records, and whether it is content."""
+    out = os.path.join(BUILD, name)
+    log = os.path.join(out, "bench.jsonl")
+    os.makedirs(out, exist_ok=True)
+    if os.path.exists(log):
+        os.remove(log)
+    plan = dict(plan, images=IMAGES, modules=PAYLOAD, vdctl=os.path.join(PAYLOAD, "vdctl"))
+    status = subprocess.run(
+        [os.path.join(TOP, "tools/testing/vm/run"), "--kernel", kver, "--name", "bench-" + name,
+         "--out", out, "--mem", str(768 + 10 * jobs.IMAGE_MIB), *options, "--",
+         os.path.join(HERE, "guest.py"), json.dumps(plan)], cwd=TOP, check=False).returncode
+    records = []
+    if os.path.exists(log):
+        with open(log, encoding="ascii") as file:
+            records = [json.loads(line) for line in file]
+    return records, status == 0
+
+
+def choose(text, known, what):
+    """A comma list out of @known, in the order of @known."""
+    if not text:
+        return list(known)
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in known:
+            die(f"no such {what}: {name} (there are {', '.join(known)})")
+    return [name for name in known if name in chosen]
