@@ -8,9 +8,7 @@
  * file. What would wait goes to the slow workers (slow.c).
  */
 #include <linux/bio.h>
-#include <linux/blk-cgroup.h>
 #include <linux/blkdev.h>
-#include <linux/cgroup.h>
 #include <linux/bvec.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
@@ -398,27 +396,13 @@ void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait)
 	vdisk_cmd_put(cmd);
 }
 
-/* Throttled or accounted to a group: only then does association cost anything. */
-static bool vdisk_associate(struct request *rq)
-{
-#ifdef CONFIG_BLK_CGROUP
-	struct cgroup_subsys_state *css = rq->bio ? bio_blkcg_css(rq->bio) : NULL;
-
-	if (css && css->parent) {
-		kthread_associate_blkcg(css);
-		return true;
-	}
-#endif
-	return false;
-}
-
 static void vdisk_batch_one(struct vdisk_rq *cmd)
 {
-	bool associated = vdisk_associate(blk_mq_rq_from_pdu(cmd));
+	struct vdisk_group group;
 
+	vdisk_group_enter(blk_mq_rq_from_pdu(cmd), &group);
 	vdisk_cmd_map(cmd, true);
-	if (associated)
-		kthread_associate_blkcg(NULL);
+	vdisk_group_leave(&group);
 }
 
 static void vdisk_queue_run(struct vdisk_queue *q)

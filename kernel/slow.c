@@ -9,6 +9,7 @@
  * first: they need no memory of ours, so they always bring back what others
  * wait for.
  */
+#include <linux/blk-cgroup.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
 #include <linux/cred.h>
@@ -16,6 +17,7 @@
 #include <linux/falloc.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
@@ -39,6 +41,36 @@ void vdisk_scope_leave(struct vdisk_scope *scope)
 	revert_creds(scope->cred);
 	memalloc_noio_restore(scope->noio);
 	current->flags = (current->flags & ~PF_LOCAL_THROTTLE) | scope->pf;
+}
+
+/*
+ * A request of the root group needs nothing: only a submitter in a group of its
+ * own costs a few references.
+ */
+void vdisk_group_enter(struct request *rq, struct vdisk_group *group)
+{
+	struct cgroup_subsys_state *css = rq->bio ? bio_blkcg_css(rq->bio) : NULL;
+
+	group->blkcg = css && css->parent;
+	group->memcg = NULL;
+	if (!group->blkcg)
+		return;
+	kthread_associate_blkcg(css);
+#ifdef CONFIG_MEMCG
+	group->memcg = cgroup_get_e_css(css->cgroup, &memory_cgrp_subsys);
+	group->old = set_active_memcg(mem_cgroup_from_css(group->memcg));
+#endif
+}
+
+void vdisk_group_leave(struct vdisk_group *group)
+{
+	if (!group->blkcg)
+		return;
+	kthread_associate_blkcg(NULL);
+	if (group->memcg) {
+		set_active_memcg(group->old);
+		css_put(group->memcg);
+	}
 }
 
 /*
@@ -326,10 +358,13 @@ static void vdisk_retry_io(struct vdisk_io *io)
 static bool vdisk_slow_one(struct vdisk_device *dev, bool retries_only)
 {
 	struct vdisk_io *io = vdisk_retry_pop(dev);
+	struct vdisk_group group;
 	struct vdisk_rq *cmd;
 
 	if (io) {
+		vdisk_group_enter(blk_mq_rq_from_pdu(io->cmd), &group);
 		vdisk_retry_io(io);
+		vdisk_group_leave(&group);
 		return true;
 	}
 	if (retries_only)
@@ -341,7 +376,9 @@ static bool vdisk_slow_one(struct vdisk_device *dev, bool retries_only)
 		vdisk_cmd_fail(cmd, -EIO);
 		vdisk_cmd_put(cmd);
 	} else {
+		vdisk_group_enter(blk_mq_rq_from_pdu(cmd), &group);
 		vdisk_slow_cmd(dev, cmd);
+		vdisk_group_leave(&group);
 	}
 	return true;
 }

@@ -313,6 +313,14 @@ struct vdisk_scope {
 	unsigned int noio;
 	unsigned int pf;
 };
+/* Whom a command's I/O and memory are charged to, while a worker handles it. */
+struct vdisk_group {
+	bool blkcg;
+	struct cgroup_subsys_state *memcg;
+	struct mem_cgroup *old;
+};
+void vdisk_group_enter(struct request *rq, struct vdisk_group *group);
+void vdisk_group_leave(struct vdisk_group *group);
 void vdisk_scope_enter(struct vdisk_device *dev, struct vdisk_scope *scope);
 void vdisk_scope_leave(struct vdisk_scope *scope);
 
