@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* An image set as a vd_chain of this process: info, map, cat. */
+#include <errno.h>
 #include <stdlib.h>
 #include "image-set.h"
 #include "vdisk/ufile.h"
@@ -15,6 +16,32 @@ void set_tables(const struct image_set *set, struct vdisk_image_desc *images)
 	}
 }
 
+/*
+ * Damage that is found while mapping is told to the log, and only its errno to
+ * the caller; keep the sentence for whoever reports.
+ */
+static char complaint[VD_ERROR_TEXT];
+
+static void keep_complaint(const char *text)
+{
+	if (!complaint[0])
+		snprintf(complaint, sizeof(complaint), "%s", text);
+}
+
+int chain_error(int err, const struct image_set *set, u64 pos)
+{
+	bool damaged = err == -EUCLEAN;
+
+	if (err == -EACCES)
+		return ctl_error(CTL_FAIL, "no_access", set->images[0].path,
+				 "at byte %llu of the disk: an extent that the image marks NOACCESS",
+				 (unsigned long long)pos);
+	return ctl_error(damaged ? CTL_IMAGE : CTL_FAIL, damaged ? "image_damaged" : "io",
+			 set->images[0].path,
+			 "at byte %llu of the disk: %s%s%s", (unsigned long long)pos, complaint,
+			 complaint[0] ? ": " : "", strerror(-err));
+}
+
 int chain_open(const struct image_set *set, struct open_chain *out)
 {
 	struct vdisk_image_desc images[VDISK_MAX_IMAGES];
@@ -27,6 +54,7 @@ int chain_open(const struct image_set *set, struct open_chain *out)
 	};
 	u32 i;
 
+	vd_log_hook = keep_complaint;
 	memset(out, 0, sizeof(*out));
 	out->files = xrealloc(NULL, set->nr_members + 1, sizeof(*out->files));
 	for (i = 0; i < set->nr_members; i++) {

@@ -48,7 +48,7 @@ static int put_all(const u8 *buf, size_t len)
 
 /* Whole sectors are read; what lies outside [pos, end) is cut off. */
 static int copy(struct vd_chain *chain, struct vd_unit *unit, u8 *buf, u64 pos, u64 end,
-		const char *path)
+		const struct image_set *set)
 {
 	struct progress progress;
 	u64 start = pos;
@@ -63,11 +63,7 @@ static int copy(struct vd_chain *chain, struct vd_unit *unit, u8 *buf, u64 pos, 
 
 		ret = vd_read(chain, unit, from, buf, len);
 		if (ret) {
-			ret = ctl_error(ret == -EUCLEAN ? CTL_IMAGE : CTL_FAIL,
-					ret == -EUCLEAN ? "image_damaged" : "io", path,
-					"reading bytes %llu to %llu of the disk: %s",
-					(unsigned long long)from, (unsigned long long)from + len - 1,
-					strerror(-ret));
+			ret = chain_error(ret, set, from);
 			break;
 		}
 		ret = put_all(buf + head, (size_t)take);
@@ -82,7 +78,7 @@ static int copy(struct vd_chain *chain, struct vd_unit *unit, u8 *buf, u64 pos, 
 	return ret;
 }
 
-static int cat_chain(const struct cat *c, struct vd_chain *chain, const char *path)
+static int cat_chain(const struct cat *c, struct vd_chain *chain, const struct image_set *set)
 {
 	struct vd_unit unit = { 0 };
 	u64 end = chain->size;
@@ -90,7 +86,7 @@ static int cat_chain(const struct cat *c, struct vd_chain *chain, const char *pa
 	int ret;
 
 	if (c->offset > end)
-		return ctl_error(CTL_USAGE, "usage", path,
+		return ctl_error(CTL_USAGE, "usage", set->images[0].path,
 				 "--offset %llu lies behind the end of the disk, %llu",
 				 (unsigned long long)c->offset, (unsigned long long)end);
 	if (c->have_length)
@@ -99,7 +95,7 @@ static int cat_chain(const struct cat *c, struct vd_chain *chain, const char *pa
 	if (!buf)
 		return ctl_nomem();
 	ret = chain->max_unit ? vd_unit_prepare(&unit, chain->max_unit) : 0;
-	ret = ret ? ctl_nomem() : copy(chain, &unit, buf, c->offset, end, path);
+	ret = ret ? ctl_nomem() : copy(chain, &unit, buf, c->offset, end, set);
 	vd_unit_release(&unit);
 	free(buf);
 	return ret;
@@ -116,7 +112,7 @@ static int cat(const struct cat *c, char *const *paths, int nr)
 		return ret;
 	ret = chain_open(&set, &open);
 	if (!ret) {
-		ret = cat_chain(c, open.chain, set.images[0].path);
+		ret = cat_chain(c, open.chain, &set);
 		chain_close(&open);
 	}
 	set_close(&set);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vdctl map: which guest bytes live where */
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include "image-set.h"
@@ -143,11 +142,7 @@ static int walk(const struct image_set *set, struct vd_chain *chain, u64 pos, u6
 	flush(&p);
 	if (ctl.json)
 		printf("%s]\n", p.any ? "" : "[");
-	if (ret)
-		return ctl_error(ret == -EIO ? CTL_FAIL : CTL_IMAGE, "image_damaged",
-				 set->images[0].path, "at byte %llu of the disk: %s",
-				 (unsigned long long)pos, strerror(-ret));
-	return 0;
+	return ret ? chain_error(ret, set, pos) : 0;
 }
 
 static int map(struct map *m, char *const *paths, int nr)

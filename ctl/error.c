@@ -58,6 +58,7 @@ static const struct {
 	{ ENODEV, CTL_NOTFOUND, "not_found" },
 	{ ENXIO, CTL_NOTFOUND, "not_found" },
 	{ EBUSY, CTL_BUSY, "busy" },
+	{ EEXIST, CTL_BUSY, "exists" },
 	{ ETXTBSY, CTL_BUSY, "busy" },
 	{ EAGAIN, CTL_BUSY, "busy" },
 	{ EUCLEAN, CTL_IMAGE, "image_damaged" },

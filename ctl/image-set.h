@@ -148,6 +148,8 @@ struct open_chain {
 };
 int chain_open(const struct image_set *set, struct open_chain *out);
 void chain_close(struct open_chain *open);
+/* Reports that vd_map() or vd_read() at @pos gave @err. */
+int chain_error(int err, const struct image_set *set, u64 pos);
 void set_tables(const struct image_set *set, struct vdisk_image_desc *images);
 
 /* image-opts.c */

@@ -37,6 +37,17 @@ static void add_table(const struct ctl_opt *o, struct option *longs, int *nr_lon
 	}
 }
 
+static void bad_option(const struct cmd *cmd, bool no_value, const char *arg)
+{
+	char letter[3] = { '-', (char)optopt, 0 };
+	bool is_long = !strncmp(arg, "--", 2);
+
+	ctl_error(CTL_USAGE, "usage", NULL, no_value ? "option %s wants a value" :
+		  "there is no option %s, or it takes no value",
+		  is_long || !optopt || optopt > 255 ? arg : letter);
+	ctl_hint("vdctl %s --help", cmd->name);
+}
+
 int ctl_getopt(const struct cmd *cmd, int argc, char **argv)
 {
 	static struct option longs[MAX_OPTS];
@@ -45,15 +56,17 @@ int ctl_getopt(const struct cmd *cmd, int argc, char **argv)
 	int id, i;
 
 	if (!built) {
-		size_t nr_shorts = 0;
+		size_t nr_shorts = 1;
 		int nr_longs = 0;
+
+		shorts[0] = ':';	/* a missing value is ':', not '?' */
 
 		for (i = 0; nth_table(cmd, i); i++)
 			add_table(cmd->opts[i], longs, &nr_longs, shorts, &nr_shorts);
 		add_table(global_opts, longs, &nr_longs, shorts, &nr_shorts);
 		built = true;
 		optind = 0;
-		opterr = 1;
+		opterr = 0;
 	}
 
 	for (;;) {
@@ -70,8 +83,9 @@ int ctl_getopt(const struct cmd *cmd, int argc, char **argv)
 		case 'h':
 			cmd_help(cmd, stdout);
 			return CTL_OPT_HELP;
+		case ':':
 		case '?':
-			ctl_error(CTL_USAGE, "usage", NULL, "see 'vdctl %s --help'", cmd->name);
+			bad_option(cmd, id == ':', argv[optind - 1]);
 			return CTL_OPT_BAD;
 		case 'J':
 			ctl.json = true;

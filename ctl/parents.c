@@ -74,6 +74,13 @@ static int compare_uuids(const struct image_set *set, const struct set_image *ch
 	return ret;
 }
 
+/* VirtualBox writes "no parent" there, and means its UUIDs. */
+static bool names_cid(const struct vd_layout *child)
+{
+	return (child->flags & VD_LAYOUT_HAVE_CID) &&
+	       (child->parent_cid != 0xffffffff || !(child->flags & VD_LAYOUT_HAVE_PARENT_UUID));
+}
+
 static int check_parent(const struct image_set *set, const struct set_image *child,
 			const struct set_image *parent)
 {
@@ -83,8 +90,7 @@ static int check_parent(const struct image_set *set, const struct set_image *chi
 
 	if (!p)
 		text = xasprintf("its parent %s is in no format that vdctl recognises", parent->path);
-	else if ((c->flags & VD_LAYOUT_HAVE_CID) && (p->flags & VD_LAYOUT_HAVE_CID) &&
-		 c->parent_cid != p->cid)
+	else if (names_cid(c) && (p->flags & VD_LAYOUT_HAVE_CID) && c->parent_cid != p->cid)
 		text = xasprintf("wants a parent with CID %08x, but %s has CID %08x",
 				 c->parent_cid, parent->path, p->cid);
 	if (text)

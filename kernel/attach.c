@@ -25,6 +25,7 @@ static void vdisk_free_arrays(struct vdisk_device *dev)
 	kvfree(dev->files);
 	kvfree(dev->vfiles);
 	kfree(dev->queues);
+	free_page((unsigned long)dev->bounce);
 }
 
 /* The last reference is gone: only memory is left. */
@@ -37,7 +38,7 @@ void vdisk_device_free(struct vdisk_device *dev)
 	module_put(THIS_MODULE);
 }
 
-static int vdisk_copy_labels(struct vdisk_device *dev, struct vdisk_attach *a)
+static int vdisk_alloc_parts(struct vdisk_device *dev, struct vdisk_attach *a)
 {
 	u32 i;
 
@@ -46,7 +47,8 @@ static int vdisk_copy_labels(struct vdisk_device *dev, struct vdisk_attach *a)
 	dev->name = kstrdup(a->name ?: "", GFP_KERNEL);
 	dev->uuid = kstrdup(a->uuid ?: "", GFP_KERNEL);
 	dev->paths = kcalloc(a->nr_images, sizeof(*dev->paths), GFP_KERNEL);
-	if (!dev->images || !dev->name || !dev->uuid || !dev->paths)
+	dev->bounce = (void *)__get_free_page(GFP_KERNEL);
+	if (!dev->bounce || !dev->images || !dev->name || !dev->uuid || !dev->paths)
 		return -ENOMEM;
 	for (i = 0; i < min(a->nr_paths, a->nr_images); i++) {
 		dev->paths[i] = kstrdup(a->paths[i], GFP_KERNEL);
@@ -80,6 +82,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	init_llist_head(&dev->retry);
 	mutex_init(&dev->ctl_mutex);
 	mutex_init(&dev->flush_mutex);
+	mutex_init(&dev->bounce_lock);
 	init_completion(&dev->gone);
 	INIT_WORK(&dev->error_work, vdisk_error_fn);
 	INIT_WORK(&dev->detach_work, vdisk_detach_fn);
@@ -87,7 +90,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 		dev->slow[i].dev = dev;
 		INIT_WORK(&dev->slow[i].work, vdisk_slow_fn);
 	}
-	if (vdisk_copy_labels(dev, a)) {
+	if (vdisk_alloc_parts(dev, a)) {
 		vdisk_device_free(dev);
 		return NULL;
 	}

@@ -200,6 +200,8 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	put_disk(dev->disk);
 	vdisk_unregister(dev);
 	trace_vdisk_detach(dev->id, size);
+	/* As before it was there: who still holds a reference finds no device. */
+	WRITE_ONCE(dev->state, VDISK_STATE_NEW);
 	vdisk_event(dev, VDISK_EVENT_DETACH);
 	complete_all(&dev->gone);
 	vdisk_put(dev);		/* the registry's */

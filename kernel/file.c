@@ -59,17 +59,18 @@ static s64 vdisk_file_read_direct(struct vdisk_file *vfile, u64 pos, void *buf, 
 /* One step through the bounce page: the aligned block that holds @pos. */
 static s64 vdisk_file_read_bounce(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
 {
+	struct vdisk_device *dev = vfile->dev;
 	u64 base = round_down(pos, PAGE_SIZE);
 	u32 skip = pos - base;
 	s64 ret;
 
-	mutex_lock(&vfile->bounce_lock);
-	ret = vdisk_file_read_direct(vfile, base, vfile->bounce, PAGE_SIZE);
+	mutex_lock(&dev->bounce_lock);
+	ret = vdisk_file_read_direct(vfile, base, dev->bounce, PAGE_SIZE);
 	if (ret >= 0) {
 		ret = ret > skip ? min_t(s64, ret - skip, len) : 0;
-		memcpy(buf, vfile->bounce + skip, ret);
+		memcpy(buf, dev->bounce + skip, ret);
 	}
-	mutex_unlock(&vfile->bounce_lock);
+	mutex_unlock(&dev->bounce_lock);
 	return ret;
 }
 
@@ -182,7 +183,8 @@ static int vdisk_file_check_write(struct vdisk_file *vfile, u32 index, struct vd
 		return vd_fail(err, -EBADF, "member %u: the descriptor is not open for writing",
 			       index);
 	if (IS_APPEND(inode) || IS_IMMUTABLE(inode))
-		return vd_fail(err, -EPERM, "member %u: the file is append-only or immutable", index);
+		return vd_fail(err, -EPERM, "member %u: the file is append-only or immutable",
+			       index);
 	if (IS_SWAPFILE(inode))
 		return vd_fail(err, -ETXTBSY, "member %u: the file is in use as swap", index);
 	return 0;
@@ -243,8 +245,7 @@ void vdisk_file_probe_dio(struct vdisk_file *vfile)
 void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct)
 {
 	vfile->direct = want_direct && vfile->dio_align && is_power_of_2(vfile->dio_align) &&
-			is_power_of_2(vfile->dio_mem) && vfile->dio_align <= PAGE_SIZE &&
-			vfile->bounce;
+			is_power_of_2(vfile->dio_mem) && vfile->dio_align <= PAGE_SIZE;
 	vfile->nowait = vfile->file->f_mode & FMODE_NOWAIT;
 	/* Dirty pages from before would cost every direct read a write-back. */
 	if (vfile->direct)
@@ -260,7 +261,6 @@ int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
 	if (!vfile)
 		return vd_fail(err, -ENOMEM, "no memory for member %u", index);
 	INIT_LIST_HEAD(&vfile->claim);
-	mutex_init(&vfile->bounce_lock);
 	vfile->dev = dev;
 	vfile->vf.index = index;
 	vfile->vf.ops = &vdisk_file_ops;
@@ -286,7 +286,6 @@ int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
 	if (ret)
 		goto out_allow;
 	vfile->vf.size = i_size_read(vfile->inode);
-	vfile->bounce = (void *)__get_free_page(GFP_KERNEL);
 	*out = vfile;
 	return 0;
 
@@ -313,6 +312,5 @@ void vdisk_file_close(struct vdisk_file *vfile)
 		__fput_sync(vfile->file);
 	else
 		fput(vfile->file);
-	free_page((unsigned long)vfile->bounce);
 	kfree(vfile);
 }

@@ -34,20 +34,21 @@ TRACE_EVENT(vdisk_map,
 
 /* A command leaves the batch for a worker that may block. */
 TRACE_EVENT(vdisk_slow,
-	TP_PROTO(u32 id, int op, u64 pos, u32 len),
+	TP_PROTO(u32 id, enum req_op op, u64 pos, u32 len),
 	TP_ARGS(id, op, pos, len),
 	TP_STRUCT__entry(__field(u32, id) __field(int, op) __field(u64, pos) __field(u32, len)),
-	TP_fast_assign(__entry->id = id; __entry->op = op; __entry->pos = pos; __entry->len = len;),
+	TP_fast_assign(__entry->id = id; __entry->op = (__force int)op; __entry->pos = pos;
+		       __entry->len = len;),
 	TP_printk("vdisk%u op=%d pos=%llu len=%u", __entry->id, __entry->op, __entry->pos,
 		  __entry->len)
 );
 
 TRACE_EVENT(vdisk_error,
-	TP_PROTO(u32 id, int op, u64 pos, u32 len, int error),
+	TP_PROTO(u32 id, enum req_op op, u64 pos, u32 len, int error),
 	TP_ARGS(id, op, pos, len, error),
 	TP_STRUCT__entry(__field(u32, id) __field(int, op) __field(u64, pos) __field(u32, len)
 			 __field(int, error)),
-	TP_fast_assign(__entry->id = id; __entry->op = op; __entry->pos = pos; __entry->len = len;
+	TP_fast_assign(__entry->id = id; __entry->op = (__force int)op; __entry->pos = pos; __entry->len = len;
 		       __entry->error = error;),
 	TP_printk("vdisk%u op=%d pos=%llu len=%u error=%d", __entry->id, __entry->op,
 		  __entry->pos, __entry->len, __entry->error)

@@ -59,8 +59,6 @@ struct vdisk_device;
  * @dio_align, @dio_mem: offset and memory alignment of direct transfers
  * @dirty: written since the last flush began
  * @blocked_writes: blocking writes under way: NOWAIT would only contend
- * @bounce: one page for misaligned metadata reads of a direct file
- * @bounce_lock: its user; a leaf, taken only by sleepers
  */
 struct vdisk_file {
 	struct vd_file vf;
@@ -75,8 +73,6 @@ struct vdisk_file {
 	u32 dio_mem;
 	atomic_t dirty;
 	atomic_t blocked_writes;
-	void *bounce;
-	struct mutex bounce_lock;
 };
 
 static inline struct vdisk_file *to_vdisk_file(struct vd_file *vf)
@@ -172,6 +168,8 @@ struct vdisk_unit {
  * @armed: AUTOCLEAR may act: asked for by a lazy detach, or somebody has held
  *	the disk exclusively since (a mount; not udev having a look)
  * @flush_mutex: one flush at a time; under it no lock of ours is taken
+ * @bounce: one page for misaligned metadata reads of direct files
+ * @bounce_lock: its user, across one read; nothing else is taken under it
  * @gone: completed when files are closed and locks released
  */
 struct vdisk_device {
@@ -201,6 +199,8 @@ struct vdisk_device {
 	mempool_t *io_pool;
 	mempool_t *bvec_pool;
 	const struct cred *cred;
+	void *bounce;
+	struct mutex bounce_lock;
 
 	struct vd_chain *chain;
 	struct vdisk_file **files;

@@ -35,7 +35,17 @@ def squeeze(line):
     return re.sub(r"\s+", "", line)
 
 
-def differs(ours, theirs):
+def begins_statement(before):
+    """Does a statement begin after these lines? If not, a line continues one."""
+    for line in reversed(before):
+        text = re.sub(r"\s*(/\*.*\*/|//.*)\s*$", "", line).strip()
+        if text:
+            return (text.endswith((";", "{", "}", ":", "*/", "else", "do")) or
+                    text.startswith(("#", "if (", "for (", "while (", "} else if (")))
+    return True
+
+
+def differs(ours, theirs, before):
     if squeeze(ours) != squeeze(theirs):
         return False
     # A define may line up its value, a comment may stand anywhere.
@@ -44,7 +54,9 @@ def differs(ours, theirs):
     if body(ours) != body(theirs):
         return True
     mine, wanted = indent(ours), indent(theirs)
-    return " " not in mine and " " not in wanted and mine != wanted
+    if " " in mine or " " in wanted or mine == wanted:
+        return False
+    return begins_statement(before)
 
 
 def check(path, clang_format):
@@ -61,7 +73,7 @@ def check(path, clang_format):
         for i in range(i1, i2):
             wanted = theirs[j1 + i - i1]
             macro = ours[i].endswith("\\") or (i and ours[i - 1].endswith("\\"))
-            if ours[i] != wanted and not macro and differs(ours[i], wanted):
+            if ours[i] != wanted and not macro and differs(ours[i], wanted, ours[:i]):
                 print(f"{path}:{i + 1}: {ours[i]!r}\n    clang-format: {wanted!r}")
                 found += 1
     return found

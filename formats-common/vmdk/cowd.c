@@ -90,6 +90,30 @@ int cowd_header_read(struct vd_file *file, struct cowd *out, struct vd_error *er
 	return ret;
 }
 
+int cowd_open(struct vd_segment *seg, struct vd_error *err)
+{
+	struct cowd *c;
+	int ret;
+
+	c = vd_zalloc(sizeof(*c));
+	if (!c)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	ret = cowd_header_read(seg->file, c, err);
+	if (!ret && c->capacity < seg->len)
+		ret = vd_fail(err, -EUCLEAN,
+			      "COWD header: numSectors is %llu bytes, but the extent covers %llu",
+			      c->capacity, seg->len);
+	if (ret) {
+		vd_free(c);
+		return ret;
+	}
+	c->reader = VMDK_READER_COWD;
+	c->dir.meta = seg->meta;
+	seg->unit = c->grain;
+	seg->priv = c;
+	return 0;
+}
+
 /* Not in header or directory: [@pos, @pos + @len) of the file. */
 static bool cowd_clear(const struct cowd *c, u64 pos, u64 len)
 {

@@ -397,12 +397,13 @@ static int parse_extent(struct parser *p, struct vmdk_text rest)
 static bool looks_like_extent(struct vmdk_text line)
 {
 	struct vmdk_text rest = line;
+	struct vmdk_text word = vmdk_text_word(&rest);
 	enum vmdk_access access;
 	u64 n;
 
-	if (parse_access(vmdk_text_word(&rest), &access))
+	if (parse_access(word, &access))
 		return true;
-	return vmdk_text_decimal(vmdk_text_word(&rest), &n);
+	return !vmdk_text_has(word, "=") && vmdk_text_decimal(vmdk_text_word(&rest), &n);
 }
 
 /* --- lines --- */

@@ -116,7 +116,7 @@ static int judge_parent(struct answer *a, struct vd_layout *head, struct vd_erro
 	if (!by_cid && !by_uuid)
 		return 0;
 	head->flags |= VD_LAYOUT_PARENT;
-	if (!d->parent_hint.len)
+	if (!d->parent_hint.len && !by_uuid)
 		vmdk_descriptor_warn(d, "the disk has a parent, but does not name its file");
 	head->parent_name = add_text(a, d->parent_hint);
 	return 0;
@@ -146,17 +146,10 @@ static void add_uuids(const struct vmdk_descriptor *d, struct vd_layout *head)
 }
 
 /* VirtualBox escapes line ends and the backslash itself. */
-static vd_str add_comment(struct answer *a, struct vmdk_text t)
+static u32 unescape(char *to, struct vmdk_text t)
 {
-	vd_str str;
-	char *plain;
 	u32 i, n = 0;
 
-	if (!t.len)
-		return 0;
-	plain = vd_zalloc(t.len);
-	if (!plain)
-		return 0;
 	for (i = 0; i < t.len; i++) {
 		char c = t.s[i];
 
@@ -167,11 +160,24 @@ static vd_str add_comment(struct answer *a, struct vmdk_text t)
 			else if (c == 'r')
 				c = '\r';
 		}
-		plain[n++] = c;
+		to[n++] = c;
 	}
-	str = vd_layout_add_str(a->b, plain, n);
+	return n;
+}
+
+static int add_comment(struct answer *a, struct vd_layout *head, struct vd_error *err)
+{
+	struct vmdk_text t = a->d->comment;
+	char *plain;
+
+	if (!t.len)
+		return 0;
+	plain = vd_zalloc(t.len);
+	if (!plain)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	head->comment = vd_layout_add_str(a->b, plain, unescape(plain, t));
 	vd_free(plain);
-	return str;
+	return 0;
 }
 
 /* Things that live beside the disk and would go wrong if it changed behind them. */
@@ -216,9 +222,10 @@ static int add_properties(struct answer *a, struct vd_error *err)
 	head->subformat = add_text(a, d->create_type);
 	head->adapter = add_text(a, d->adapter);
 	head->encoding = add_text(a, d->encoding.len ? d->encoding : d->ddb_encoding);
-	head->comment = add_comment(a, d->comment);
 
-	ret = judge_create_type(a, err);
+	ret = add_comment(a, head, err);
+	if (!ret)
+		ret = judge_create_type(a, err);
 	if (!ret)
 		ret = judge_parent(a, head, err);
 	if (!ret)

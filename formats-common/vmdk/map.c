@@ -123,7 +123,7 @@ int vmdk_sparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags
 		return vd_extent_zero(ext, len);
 
 	file_pos = (u64)gte << VD_SECTOR_SHIFT;
-	if (!vmdk_grain_ok(seg, v, file_pos))
+	if (gte == VMDK_GTE_ZERO || !vmdk_grain_ok(seg, v, file_pos))
 		return vd_corrupt(seg, "grain %llu is at sector %u, where no grain can be (first is %llu, file ends at byte %llu)",
 				  grain, gte, v->header.data_pos >> VD_SECTOR_SHIFT,
 				  seg->file->size);

@@ -163,6 +163,30 @@ int sesparse_header_read(struct vd_file *file, struct sesparse *out, struct vd_e
 	return sesparse_check(file, &disk, out, err);
 }
 
+int sesparse_open(struct vd_segment *seg, struct vd_error *err)
+{
+	struct sesparse *s;
+	int ret;
+
+	s = vd_zalloc(sizeof(*s));
+	if (!s)
+		return vd_fail(err, -ENOMEM, "out of memory");
+	ret = sesparse_header_read(seg->file, s, err);
+	if (!ret && s->capacity < seg->len)
+		ret = vd_fail(err, -EUCLEAN,
+			      "SESparse header: capacity is %llu bytes, but the extent covers %llu",
+			      s->capacity, seg->len);
+	if (ret) {
+		vd_free(s);
+		return ret;
+	}
+	s->reader = VMDK_READER_SESPARSE;
+	s->dir.meta = seg->meta;
+	seg->unit = 1U << SESPARSE_GRAIN_SHIFT;
+	seg->priv = s;
+	return 0;
+}
+
 /* 1: *@gte is the table entry of @grain; 0: there is no table; or -errno. */
 static int sesparse_find(struct vd_segment *seg, const struct sesparse *s, u64 grain,
 			 unsigned int flags, u64 *gte)

@@ -269,54 +269,6 @@ out_free:
 	return ret;
 }
 
-static int cowd_open(struct vd_segment *seg, struct vd_error *err)
-{
-	struct cowd *c;
-	int ret;
-
-	c = vd_zalloc(sizeof(*c));
-	if (!c)
-		return vd_fail(err, -ENOMEM, "out of memory");
-	ret = cowd_header_read(seg->file, c, err);
-	if (!ret && c->capacity < seg->len)
-		ret = vd_fail(err, -EUCLEAN,
-			      "COWD header: numSectors is %llu bytes, but the extent covers %llu",
-			      c->capacity, seg->len);
-	if (ret) {
-		vd_free(c);
-		return ret;
-	}
-	c->reader = VMDK_READER_COWD;
-	c->dir.meta = seg->meta;
-	seg->unit = c->grain;
-	seg->priv = c;
-	return 0;
-}
-
-static int sesparse_open(struct vd_segment *seg, struct vd_error *err)
-{
-	struct sesparse *s;
-	int ret;
-
-	s = vd_zalloc(sizeof(*s));
-	if (!s)
-		return vd_fail(err, -ENOMEM, "out of memory");
-	ret = sesparse_header_read(seg->file, s, err);
-	if (!ret && s->capacity < seg->len)
-		ret = vd_fail(err, -EUCLEAN,
-			      "SESparse header: capacity is %llu bytes, but the extent covers %llu",
-			      s->capacity, seg->len);
-	if (ret) {
-		vd_free(s);
-		return ret;
-	}
-	s->reader = VMDK_READER_SESPARSE;
-	s->dir.meta = seg->meta;
-	seg->unit = 1U << SESPARSE_GRAIN_SHIFT;
-	seg->priv = s;
-	return 0;
-}
-
 /* Old hosted products wrote COWD files for extents that are called SPARSE. */
 static int vmdk_open_hosted(struct vd_segment *seg, struct vd_error *err)
 {

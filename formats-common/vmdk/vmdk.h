@@ -141,6 +141,10 @@ int vmdk_footer_read(struct vd_file *file, const struct vmdk_fields *header,
 int vmdk_unpack(struct vd_segment *seg, const struct vd_extent *ext, const void *raw, u32 len,
 		struct vd_payload *out);
 
+/* cowd.c, sesparse.c: struct vd_format.open for their reader. */
+int cowd_open(struct vd_segment *seg, struct vd_error *err);
+int sesparse_open(struct vd_segment *seg, struct vd_error *err);
+
 /* map.c, cowd.c, sesparse.c: struct vd_format.map for their reader. */
 int vmdk_sparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
 		    struct vd_extent *ext);

@@ -122,7 +122,8 @@ struct vd_format_user {
 /* Builder, for backends. Strings are copied; errors are remembered until finish. */
 struct vd_layout_builder;
 struct vd_layout_builder *vd_layout_begin(u32 format);
-struct vd_layout *vd_layout_head(struct vd_layout_builder *b);	/* fields to fill in; no string yet */
+/* The header, for its fields to be filled in; strings are added first. */
+struct vd_layout *vd_layout_head(struct vd_layout_builder *b);
 vd_str vd_layout_add_str(struct vd_layout_builder *b, const char *s, size_t len);
 /* Appends at the current end of the disk and advances head->size by @len. */
 int vd_layout_add_seg(struct vd_layout_builder *b, u64 len, u32 kind, u32 flags, vd_str name,

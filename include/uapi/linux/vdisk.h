@@ -142,13 +142,13 @@ enum vdisk_attr {
 #define VDISK_F_ISOLATE		(1U << 4)	/* host must not activate what is on it */
 #define VDISK_F_NO_DISCARD	(1U << 5)	/* DISCARD completes without doing anything */
 #define VDISK_F_NO_FLUSH	(1U << 6)	/* FLUSH completes without doing anything */
-#define VDISK_F_BUFFERED	(1U << 7)	/* never O_DIRECT (ATTACH); in force if any file is buffered (GET) */
+#define VDISK_F_BUFFERED	(1U << 7)	/* ATTACH: never O_DIRECT; GET: a file is buffered */
 #define VDISK_F_SETTABLE	(VDISK_F_RDONLY | VDISK_F_AUTOCLEAR | VDISK_F_NO_DISCARD | \
 				 VDISK_F_NO_FLUSH | VDISK_F_ISOLATE)
 #define VDISK_F_FORCE		(1U << 31)	/* SET: RW to RO although open for writing */
 
 enum vdisk_state {
-	VDISK_STATE_NEW,
+	VDISK_STATE_NEW,	/* not there yet, or any more */
 	VDISK_STATE_LIVE,
 	VDISK_STATE_DYING,	/* detach runs, or waits for requests inside a file */
 };

@@ -11,12 +11,15 @@ static unsigned int nr_failed;
 
 static bool report(bool pass, const char *fmt, va_list args)
 {
+	char text[1024];
+
 	nr_run++;
 	if (!pass)
 		nr_failed++;
-	printf("%sok %u - ", pass ? "" : "not ", nr_run);
-	vprintf(fmt, args);
-	putchar('\n');
+	/* A result is one line, whatever a program printed. */
+	vsnprintf(text, sizeof(text), fmt, args);
+	text[strcspn(text, "\n")] = 0;
+	printf("%sok %u - %s\n", pass ? "" : "not ", nr_run, text);
 	fflush(stdout);
 	return pass;
 }
@@ -83,13 +86,16 @@ void skip(const char *reason, const char *fmt, ...)
 
 void diag(const char *fmt, ...)
 {
+	char text[4096], *p = text, *line;
 	va_list args;
 
-	printf("# ");
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	putchar('\n');
+	while ((line = strsep(&p, "\n"))) {
+		if (*line || line == text)
+			printf("# %s\n", line);
+	}
 	fflush(stdout);
 }
 

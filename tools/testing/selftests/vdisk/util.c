@@ -217,7 +217,8 @@ void copy_file(const char *from, const char *to)
 	if (n < 0 || ftruncate(out, pos))
 		bail("cannot copy %s to %s: %s", from, to, err_name(errno));
 	close(in);
-	if (close(out))
+	/* So that its time stamps and space are settled. */
+	if (fsync(out) || close(out))
 		bail("cannot write %s: %s", to, err_name(errno));
 }
 
