@@ -2,6 +2,7 @@
 /* From what the user typed to an open image set. */
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "image-set.h"
 
@@ -66,16 +67,42 @@ static int check_mode(const struct image_set *set)
 	return 0;
 }
 
+static bool in_chain(const struct image_set *set, const char *path)
+{
+	struct stat st;
+	u32 i;
+
+	if (stat(path, &st))
+		return false;
+	for (i = 1; i < set->nr_images; i++) {
+		const struct set_member *m = &set->members[set->images[i].member];
+
+		if (!m->block && m->dev == st.st_dev && m->ino == st.st_ino)
+			return true;
+	}
+	return false;
+}
+
+/* A parent that the user named must not be passed over in silence. */
 static int check_parents_used(const struct image_set *set)
 {
 	const struct set_options *opts = set->opts;
+	int i;
 
-	if (opts->top_only || set->parents_used == opts->nr_parents)
-		return 0;
-	ctl_error(CTL_USAGE, "usage", set->images[0].path, "--parent %s was not needed",
-		  opts->parents[set->parents_used]);
-	ctl_hint("--parent stands in for a parent that is not found by its name in the image");
-	return CTL_USAGE;
+	for (i = set->parents_used; i < opts->nr_parents && !opts->top_only; i++) {
+		if (in_chain(set, opts->parents[i]))
+			continue;
+		if (set->nr_images > 1)
+			ctl_error(CTL_USAGE, "usage", set->images[0].path,
+				  "--parent %s was not needed: the parent is %s, found by its name",
+				  opts->parents[i], set->images[1].path);
+		else
+			ctl_error(CTL_USAGE, "usage", set->images[0].path,
+				  "--parent %s: the image has no parent", opts->parents[i]);
+		ctl_hint("--parent stands in for a parent that its child's name does not find, or that does not fit");
+		return CTL_USAGE;
+	}
+	return 0;
 }
 
 static int open_chain(struct image_set *set, const char *path)

@@ -5,6 +5,7 @@
 #if !defined(VDISK_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define VDISK_TRACE_H
 
+#include <linux/blk_types.h>
 #include <linux/tracepoint.h>
 
 DECLARE_EVENT_CLASS(vdisk_device_class,

@@ -71,17 +71,21 @@ corpus_virtualbox_chains() {
 	local dir=$corpus/virtualbox-vd/vmdk-sparse manifest=$VDISK_CORPUS/MANIFEST.tsv hash alone=$work/alone
 
 	hash=$(awk -F '\t' '$1 == "virtualbox-vd/vmdk-sparse/diff2.vmdk" { print $7 }' "$manifest")
-	cat_is "corpus: virtualbox chain, parents given" "$hash" \
-		--parent "$dir/diff1.vmdk" --parent "$dir/base.vmdk" "$dir/diff2.vmdk"
 	mkdir -p "$alone"
-	cp "$dir/diff2.vmdk" "$alone/"
+	cp "$dir/diff1.vmdk" "$dir/diff2.vmdk" "$work"
+	mv "$work/diff2.vmdk" "$alone/"
 	refused "corpus: virtualbox delta without its parents" 3 "parent" cat "$alone/diff2.vmdk"
+	# Each --parent is for the next level that is missing.
+	cat_is "corpus: virtualbox chain, first parent given" "$hash" \
+		--parent "$dir/diff1.vmdk" "$alone/diff2.vmdk"
+	cat_is "corpus: virtualbox chain, both parents given" "$hash" \
+		--parent "$work/diff1.vmdk" --parent "$dir/base.vmdk" "$alone/diff2.vmdk"
 	# A parent of the same chain, but not this one's: its UUID tells.
 	refused "corpus: virtualbox delta over a wrong parent" 5 "uuid|parent" \
 		cat --parent "$dir/base.vmdk" "$alone/diff2.vmdk"
-	# Base and child were swapped for a disk that has nothing to do with them.
+	# The base of another disk.
 	refused "corpus: virtualbox delta over a stranger" 5 "uuid|parent" \
-		cat --parent "$corpus/virtualbox-vd/vmdk-split/base.vmdk" "$dir/diff1.vmdk"
+		cat --parent "$corpus/virtualbox-vd/vmdk-split/base.vmdk" "$work/diff1.vmdk"
 }
 
 run_corpus() {

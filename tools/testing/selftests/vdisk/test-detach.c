@@ -163,6 +163,23 @@ static void test_force_idle(const char *path)
 	is_err(detach(&again, VDISK_DETACH_PLAIN), 0, "and that is detached");
 }
 
+/* The last close of what a lazy detach left, after force has taken it away. */
+static void test_force_after_lazy(const char *path)
+{
+	int refs = module_refs("vdisk"), fd;
+	struct vdev dev;
+
+	attach(path, 0, &dev);
+	fd = vdev_open(&dev, O_RDONLY | O_EXCL);
+	is_err(detach(&dev, VDISK_DETACH_LAZY), 0, "lazy detach of an open device");
+	is_err(detach(&dev, VDISK_DETACH_FORCE), 0, "then by force");
+	ok(wait_until(vdev_gone(&nl, dev.id), 5000), "it is gone");
+	close(fd);
+	ok(wait_until(module_refs("vdisk") == refs, 5000), "the last close ends it for good");
+	attach(path, 0, &dev);
+	is_err(detach(&dev, VDISK_DETACH_PLAIN), 0, "and devices come and go as before");
+}
+
 /* A thread stuck inside the device. */
 struct stuck {
 	pthread_t thread;
@@ -431,6 +448,7 @@ int main(void)
 	test_lazy(path);
 	test_autoclear(path);
 	test_force_idle(path);
+	test_force_after_lazy(path);
 	test_shared(path);
 	test_shared_bdev(place_bdev());
 	test_write_back(path);
