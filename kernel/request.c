@@ -43,13 +43,13 @@ static blk_status_t vdisk_status(int error)
 
 static void vdisk_cmd_release(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
-	if (cmd->bvec == cmd->inline_bvec || !cmd->bvec)
+	if (!cmd->bvec_owned)
 		return;
 	if (cmd->nr_bvec <= VDISK_RQ_SEGMENTS)
 		mempool_free(cmd->bvec, dev->bvec_pool);
 	else
 		kvfree(cmd->bvec);
-	cmd->bvec = NULL;
+	cmd->bvec_owned = false;
 }
 
 /* The first error makes an event; a worker sends it. Any context. */
@@ -91,6 +91,7 @@ void vdisk_cmd_fail(struct vdisk_rq *cmd, int error)
 void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_iter *iter)
 {
 	iov_iter_bvec(iter, dir, cmd->bvec, cmd->nr_bvec, off + len);
+	iter->iov_offset = cmd->bvec_skip;
 	if (off)
 		iov_iter_advance(iter, off);
 }
@@ -103,6 +104,21 @@ void vdisk_cmd_zero(struct vdisk_rq *cmd, u32 off, u32 len)
 	iov_iter_zero(len, &iter);
 }
 
+/* One bio: its own array serves, from where the block core has got to. */
+static void vdisk_cmd_borrow(struct vdisk_rq *cmd, struct bio *bio)
+{
+	struct bio_vec *first = &bio->bi_io_vec[bio->bi_iter.bi_idx];
+	struct bio_vec now = mp_bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+	u32 left = bio->bi_iter.bi_size;
+	u32 nr = 1;
+
+	cmd->bvec = first;
+	cmd->bvec_skip = now.bv_offset - first->bv_offset;
+	for (left -= min(left, now.bv_len); left; left -= min(left, first[nr++].bv_len))
+		;
+	cmd->nr_bvec = nr;
+}
+
 /* Collect the request's pages once; every transfer iterates over this array. */
 static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
@@ -113,6 +129,10 @@ static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
 
 	if (cmd->bvec)
 		return;
+	if (rq->bio == rq->biotail) {
+		vdisk_cmd_borrow(cmd, rq->bio);
+		return;
+	}
 	rq_for_each_bvec(bv, rq, iter) {
 		if (nr < VDISK_INLINE_BVECS)
 			cmd->inline_bvec[nr] = bv;
@@ -123,6 +143,7 @@ static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
 		cmd->bvec = cmd->inline_bvec;
 		return;
 	}
+	cmd->bvec_owned = true;
 	if (nr <= VDISK_RQ_SEGMENTS)
 		cmd->bvec = mempool_alloc(dev->bvec_pool, GFP_NOIO);
 	else	/* the queue's limits forbid it; never fail for memory all the same */
@@ -501,6 +522,8 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	cmd->error = 0;
 	cmd->mapped = 0;
 	cmd->bvec = NULL;
+	cmd->bvec_skip = 0;
+	cmd->bvec_owned = false;
 	cmd->have_ext = false;
 	cmd->io_used = false;
 	cmd->inside = false;

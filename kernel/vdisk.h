@@ -110,7 +110,10 @@ struct vdisk_io {
  * @slow: on the device's slow list, under list_lock
  * @remaining: transfers under way plus one for whoever maps
  * @mapped: bytes mapped and handed out so far
- * @bvec: the request's pages; @inline_bvec, a mempool element, or allocated
+ * @bvec: the request's pages: its only bio's array, @inline_bvec, a mempool
+ *	element, or allocated
+ * @bvec_skip: bytes of bvec[0] before the request's first
+ * @bvec_owned: @bvec goes back at the end
  * @error: first errno that failed it, 0 so far
  * @ext: answer that queue_rq got, if @have_ext
  * @io: the first transfer; others come from a mempool
@@ -123,6 +126,8 @@ struct vdisk_rq {
 	u32 mapped;
 	u32 nr_bvec;
 	struct bio_vec *bvec;
+	u32 bvec_skip;
+	bool bvec_owned;
 	bool have_ext;
 	bool io_used;
 	bool inside;

@@ -70,7 +70,7 @@ def profile(plan, nodes, log):
             counts = []
             for ios in plan["ios"]:
                 subprocess.run([plan["mark"], "0"], check=True)
-                done = fio(node, job, f"--number_ios={ios}", "--loops=1000")["total_ios"]
+                done = fio(node, job, f"--io_size={ios * jobs.block(job)}")["total_ios"]
                 subprocess.run([plan["mark"], str(label)], check=True)
                 counts.append({"label": label, "ios": done})
                 label += 1

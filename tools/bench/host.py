@@ -60,7 +60,9 @@ def qemu_version():
 
 
 def make_payload(kver, vdctl):
-    """Copies, so that a build in the middle of a run changes nothing."""
+    """Copies, so that a build in the middle of a run changes nothing. Returns
+    the commit they are of."""
+    version = commit()
     sh("tools/install-deps", "build", "kernels", "vm", "bench")
     sh("make", "-s", "modules", f"KVER={kver}")
     if not vdctl:
@@ -71,6 +73,7 @@ def make_payload(kver, vdctl):
     for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
         shutil.copy(os.path.join(TOP, "build", "modules", kver, name + ".ko"), PAYLOAD)
     shutil.copy(vdctl, os.path.join(PAYLOAD, "vdctl"))
+    return version
 
 
 def make_images():

@@ -27,6 +27,10 @@ TARGETS = {
 }
 
 
+def block(job):
+    return 128 << 10 if "128k" in job else 4 << 10
+
+
 def is_write(job):
     return job[1] == "w"
 

@@ -138,14 +138,37 @@ def render(results):
     return "\n".join(parts)
 
 
+def owner(function):
+    """The module a function is part of, as /proc/kallsyms writes it."""
+    if function.endswith("]"):
+        return function[function.rindex("["):]
+    return function if function.startswith("(") else "(kernel)"
+
+
+def profile_rows(costs, keys, limit):
+    order = sorted(keys, key=lambda f: -max(c.get(f, 0) for c in costs.values()))
+    order = [f for f in order if max(c.get(f, 0) for c in costs.values()) >= 1]
+    rows = [[f"`{f}`", *(f"{c.get(f, 0):,.0f}" for c in costs.values())] for f in order[:limit]]
+    if len(order) > limit:
+        rows.append([f"{len(order) - limit} more",
+                     *(f"{sum(c.get(f, 0) for f in order[limit:]):,.0f}"
+                       for c in costs.values())])
+    return rows
+
+
 def profile(found, top=30):
-    """The functions of one job beside each other, the dearest first."""
+    """One job's targets beside each other: by module, then by function, the
+    dearest first."""
     costs = found["costs"]
-    names = list(costs)
-    order = sorted({f for c in costs.values() for f in c},
-                   key=lambda f: -max(c.get(f, 0) for c in costs.values()))
-    rows = [[f"`{f}`", *(f"{costs[n].get(f, 0):,.0f}" for n in names)] for f in order[:top]]
-    rows.append([f"{len(order) - top} more" if len(order) > top else "no more",
-                 *(f"{sum(costs[n].get(f, 0) for f in order[top:]):,.0f}" for n in names)])
-    rows.append(["sum", *(f"{sum(costs[n].values()):,.0f}" for n in names)])
-    return table([jobs.JOBS[found["job"]][0], *names], rows)
+    owners = {}
+    for name, cost in costs.items():
+        owners[name] = {}
+        for function, insns_each in cost.items():
+            key = owner(function)
+            owners[name][key] = owners[name].get(key, 0) + insns_each
+    head = [jobs.JOBS[found["job"]][0], *costs]
+    total = ["sum", *(f"{sum(c.values()):,.0f}" for c in costs.values())]
+    rows = profile_rows(owners, {o for c in owners.values() for o in c}, 100)
+    text = table(head, rows + [total])
+    rows = profile_rows(costs, {f for c in costs.values() for f in c}, top)
+    return text + "\n" + table(["function", *costs], rows)
