@@ -125,8 +125,10 @@ static void hint_swap(const struct nodes *nodes)
 	if (!f)
 		return;
 	while (fgets(line, sizeof(line), f)) {
-		const char *name = sscanf(line, "%4095s", path) == 1 ? node_of_path(nodes, path) : NULL;
+		const char *name = NULL;
 
+		if (sscanf(line, "%4095s", path) == 1)
+			name = node_of_path(nodes, path);
 		if (name)
 			ctl_hint("%s is swap space: swapoff /dev/%s", name, name);
 	}
@@ -148,9 +150,11 @@ static void hint_holders(const struct nodes *nodes)
 		while ((entry = readdir(dir))) {
 			if (entry->d_name[0] == '.')
 				continue;
-			snprintf(path, sizeof(path), "/sys/class/block/%.40s/dm/name", entry->d_name);
+			snprintf(path, sizeof(path), "/sys/class/block/%.40s/dm/name",
+				 entry->d_name);
 			if (read_line(path, dm, sizeof(dm)))
-				ctl_hint("%s is part of %s (%s)", nodes->name[i], entry->d_name, dm);
+				ctl_hint("%s is part of %s (%s)", nodes->name[i], entry->d_name,
+					 dm);
 			else
 				ctl_hint("%s is part of %s", nodes->name[i], entry->d_name);
 		}
@@ -171,7 +175,8 @@ static const char *process_has(const struct nodes *nodes, const char *pid)
 	if (!dir)
 		return NULL;
 	while (!name && (entry = readdir(dir)))
-		if (!fstatat(dirfd(dir), entry->d_name, &st, AT_NO_AUTOMOUNT) && S_ISBLK(st.st_mode))
+		if (!fstatat(dirfd(dir), entry->d_name, &st, AT_NO_AUTOMOUNT) &&
+		    S_ISBLK(st.st_mode))
 			name = is_ours(nodes, st.st_rdev);
 	closedir(dir);
 	return name;

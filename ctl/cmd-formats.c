@@ -25,6 +25,11 @@ static const struct {
 	{ "PROBE", "probe", VD_CAP_PROBE },
 };
 
+static bool can(const struct vd_format *f, size_t ability)
+{
+	return f->caps & abilities[ability].cap;
+}
+
 static char *extensions_of(const struct vd_format *f)
 {
 	const char *const *e;
@@ -55,7 +60,7 @@ static void print_json(void)
 		json_object_object_add(o, "read", json_object_new_boolean(true));
 		for (i = 0; i < ARRAY_SIZE(abilities); i++)
 			json_object_object_add(o, abilities[i].key,
-					       json_object_new_boolean(!!((*f)->caps & abilities[i].cap)));
+					       json_object_new_boolean(can(*f, i)));
 		for (e = (*f)->extensions; e && *e; e++)
 			json_object_array_add(extensions, json_text(*e));
 		json_object_object_add(o, "extensions", extensions);
@@ -86,7 +91,7 @@ static int print_table(void)
 		scols_line_set_data(line, 0, (*f)->name);
 		scols_line_set_data(line, 1, "yes");
 		for (i = 0; i < ARRAY_SIZE(abilities); i++)
-			scols_line_set_data(line, i + 2, (*f)->caps & abilities[i].cap ? "yes" : "no");
+			scols_line_set_data(line, i + 2, can(*f, i) ? "yes" : "no");
 		scols_line_refer_data(line, ARRAY_SIZE(abilities) + 2, extensions_of(*f));
 	}
 	scols_print_table(table);

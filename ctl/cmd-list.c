@@ -51,8 +51,8 @@ static int add_columns(struct list *l, const char *names)
 		int i = find_column(names, len);
 
 		if (i < 0 || l->nr_cols == MAX_COLUMNS)
-			return ctl_error(CTL_USAGE, "usage", NULL, "there is no column '%.*s'", (int)len,
-					 names);
+			return ctl_error(CTL_USAGE, "usage", NULL, "there is no column '%.*s'",
+					 (int)len, names);
 		l->cols[l->nr_cols++] = i;
 		names += len;
 		if (*names == ',')

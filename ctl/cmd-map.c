@@ -46,7 +46,8 @@ static const char *type_name(enum vd_extent_type type)
 
 static bool continues(const struct range *r, const struct range *next)
 {
-	return r->len && r->type == next->type && r->depth == next->depth && r->file == next->file &&
+	return r->len && r->type == next->type && r->depth == next->depth &&
+	       r->file == next->file &&
 	       (r->type != VD_EXT_DATA || r->pos + r->len == next->pos);
 }
 
@@ -54,8 +55,9 @@ static void print_json(const struct range *r, bool first)
 {
 	bool data = r->type == VD_EXT_DATA || r->type == VD_EXT_PACKED;
 
-	printf("%s{ \"start\": %llu, \"length\": %llu, \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
-	       first ? "[" : ",\n", (unsigned long long)r->start, (unsigned long long)r->len, r->depth,
+	printf("%s{ \"start\": %llu, \"length\": %llu, \"depth\": %u,", first ? "[" : ",\n",
+	       (unsigned long long)r->start, (unsigned long long)r->len, r->depth);
+	printf(" \"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
 	       r->type != VD_EXT_HOLE ? "true" : "false", data ? "false" : "true",
 	       data ? "true" : "false", r->type == VD_EXT_PACKED ? "true" : "false");
 	if (r->type == VD_EXT_DATA)

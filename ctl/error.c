@@ -98,7 +98,8 @@ int ctl_vd_error(const struct vd_error *err, const char *path)
 	const char *code;
 	int exit = classify(err->code, &code);
 
-	return ctl_error(exit, code, path, "%s", err->text[0] ? err->text : strerror(abs(err->code)));
+	return ctl_error(exit, code, path, "%s",
+			 err->text[0] ? err->text : strerror(abs(err->code)));
 }
 
 int ctl_nomem(void)
@@ -175,7 +176,8 @@ static void flush_json(void)
 	json_object_object_add(e, "hint", pending.nr_hints ? json_text(hints) : NULL);
 	json_object_object_add(e, "path", pending.path ? json_text(pending.path) : NULL);
 	json_object_object_add(top, "error", e);
-	fprintf(stderr, "%s\n", json_object_to_json_string_ext(top, JSON_C_TO_STRING_NOSLASHESCAPE));
+	fprintf(stderr, "%s\n",
+		json_object_to_json_string_ext(top, JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(top);
 	free(hints);
 }
@@ -227,8 +229,10 @@ void ctl_note(const char *path, const char *fmt, ...)
 
 static void shell_quote(FILE *to, const char *s)
 {
-	if (*s && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=+,@%-") ==
-	    strlen(s)) {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_./:=+,@%-";
+
+	if (*s && strspn(s, plain) == strlen(s)) {
 		fputs(s, to);
 		return;
 	}

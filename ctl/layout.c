@@ -27,8 +27,9 @@ static void hint_separator(const char *name)
 
 static int missing_extent(const struct set_image *image, const char *name)
 {
-	int ret = ctl_error(CTL_NOTFOUND, "extent_missing", image->path, "extent '%s' not found", name);
+	int ret;
 
+	ret = ctl_error(CTL_NOTFOUND, "extent_missing", image->path, "extent '%s' not found", name);
 	ctl_hint("looked for %s%s%s", name[0] == '/' ? "" : image->dir, name[0] == '/' ? "" : "/",
 		 name);
 	hint_separator(name);

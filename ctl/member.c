@@ -50,7 +50,7 @@ int reopen_checked(int path_fd, const char *path, bool rw, int *fd)
 	else if (S_ISREG(st.st_mode))
 		flags |= O_NONBLOCK;
 	else
-		return ctl_error(CTL_IMAGE, "unsupported", path,
+		return ctl_error(CTL_FAIL, "not_an_image", path,
 				 "is %s; an image is a regular file or a block device",
 				 kind_of(st.st_mode));
 
@@ -65,9 +65,12 @@ int reopen_checked(int path_fd, const char *path, bool rw, int *fd)
 		ctl_hint("lsblk %s", path);
 		return CTL_BUSY;
 	}
-	if (err == ETXTBSY)
-		return ctl_error(CTL_BUSY, "busy", path,
-				 "something keeps this file from being written (a read-only attach, or it runs)");
+	if (err == ETXTBSY) {
+		ctl_error(CTL_BUSY, "busy", path,
+			  "must not be written now: it is attached read-only, or a program that runs");
+		hint_lock_holders(path_fd);
+		return CTL_BUSY;
+	}
 	return ctl_errno(err, path, rw ? "cannot open for writing" : "cannot open");
 }
 

@@ -96,7 +96,8 @@ static int explain(const char *said)
 			 un.release, un.release);
 	} else if (says(said, ENOEXEC)) {
 		ctl_error(CTL_MODULE, "module_mismatch", NULL,
-			  "the installed vdisk module was built for another kernel than %s", un.release);
+			  "the installed vdisk module was built for another kernel than %s",
+			  un.release);
 		ctl_hint("build it again: make modules KVER=%s && sudo make install KVER=%s",
 			 un.release, un.release);
 	} else if (says(said, EPERM)) {

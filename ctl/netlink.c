@@ -153,7 +153,8 @@ static void parse_repeated(struct nlmsghdr *h, struct device *dev)
 			  genlmsg_attrlen(nlmsg_data(h), 0), rem) {
 		if (nla_type(nla) == VDISK_A_IMAGE && dev->nr_images < VDISK_MAX_IMAGES &&
 		    nla_len(nla) >= (int)sizeof(dev->images[0])) {
-			memcpy(&dev->images[dev->nr_images++], nla_data(nla), sizeof(dev->images[0]));
+			memcpy(&dev->images[dev->nr_images++], nla_data(nla),
+			       sizeof(dev->images[0]));
 		} else if (nla_type(nla) == VDISK_A_PATH) {
 			dev->paths = xrealloc(dev->paths, dev->nr_paths + 1, sizeof(*dev->paths));
 			dev->paths[dev->nr_paths++] = nla_strdup(nla);
@@ -410,6 +411,10 @@ int klink_error(const struct klink *nl, const char *path)
 {
 	struct vd_error err = { .code = nl->error };
 
+	/* Netlink itself turns away who lacks CAP_NET_ADMIN, without a word. */
+	if (nl->error == -EPERM && !nl->extack[0])
+		return ctl_error(CTL_PERM, "permission", path,
+				 "the kernel lets only root of the host do this, no container");
 	snprintf(err.text, sizeof(err.text), "%.*s", (int)sizeof(err.text) - 1, nl->extack);
 	return ctl_vd_error(&err, path);
 }

@@ -69,14 +69,15 @@ static bool all_there(const char *disk, bool udev)
 	snprintf(dir, sizeof(dir), "/sys/block/%s", disk);
 	yes = node_there(dir, disk, udev);
 	d = opendir(dir);
-	while (yes && d && (entry = readdir(d))) {
+	if (!d)
+		return yes;
+	while (yes && (entry = readdir(d))) {
 		if (strncmp(entry->d_name, disk, strlen(disk)))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		yes = node_there(path, entry->d_name, udev);
 	}
-	if (d)
-		closedir(d);
+	closedir(d);
 	return yes;
 }
 
@@ -125,7 +126,8 @@ int node_wait(const struct device *dev)
 	if (wait_for(disk, udev))
 		return 0;
 	if (all_there(disk, false)) {
-		ctl_warn(NULL, "udev has not finished with /dev/%s after %d s", disk, WAIT_MS / 1000);
+		ctl_warn(NULL, "udev has not finished with /dev/%s after %d s", disk,
+			 WAIT_MS / 1000);
 		return 0;
 	}
 	ctl_warn(NULL, "/dev/%s or a partition of it does not appear in /dev; the disk is block device %u:%u (mknod /dev/%s b %u %u)",

@@ -283,7 +283,8 @@ int json_devices(const struct device *list, u32 nr, const int *cols, int nr_cols
 	u32 i;
 
 	for (i = 0; i < nr; i++)
-		json_object_array_add(array, device_json(&list[i], cols, cols ? nr_cols : nr_columns));
+		json_object_array_add(array, device_json(&list[i], cols,
+							 cols ? nr_cols : nr_columns));
 	json_object_object_add(top, "vdisks", array);
 	json_print(top);
 	return 0;

@@ -89,7 +89,8 @@ static int check_parent(const struct image_set *set, const struct set_image *chi
 	int ret = 0;
 
 	if (!p)
-		text = xasprintf("its parent %s is in no format that vdctl recognises", parent->path);
+		text = xasprintf("its parent %s is in no format that vdctl recognises",
+				 parent->path);
 	else if (names_cid(c) && (p->flags & VD_LAYOUT_HAVE_CID) && c->parent_cid != p->cid)
 		text = xasprintf("wants a parent with CID %08x, but %s has CID %08x",
 				 c->parent_cid, parent->path, p->cid);

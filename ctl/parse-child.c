@@ -162,7 +162,8 @@ static int take_layout(int fd, const struct answer *answer, const char *path, st
 		return 0;
 	if (answer->layout_len > VD_LAYOUT_MAX || answer->layout_len < sizeof(struct vd_layout))
 		return ctl_error(CTL_IMAGE, "image_damaged", path,
-				 "the description of the image is %u bytes long", answer->layout_len);
+				 "the description of the image is %u bytes long",
+				 answer->layout_len);
 	out->layout = vd_zalloc(answer->layout_len);
 	if (!out->layout)
 		return ctl_nomem();
@@ -224,7 +225,8 @@ int parse_confined(int fd, const char *path, const char *format, bool want_layou
 	if (format) {
 		forced = format_by_name(format);
 		if (!forced) {
-			ret = ctl_error(CTL_USAGE, "usage", path, "there is no format '%s'", format);
+			ret = ctl_error(CTL_USAGE, "usage", path, "there is no format '%s'",
+					format);
 			ctl_hint("vdctl formats");
 			return ret;
 		}

@@ -35,7 +35,8 @@
 
 #ifdef OUR_ARCH
 
-#define LOAD(field)		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD(field)		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
+					 offsetof(struct seccomp_data, field))
 /* Low half of an argument: these are little-endian machines. */
 #define LOAD_ARG(n)		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
 					 offsetof(struct seccomp_data, args) + (n) * 8)

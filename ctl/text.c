@@ -32,7 +32,9 @@ static int utf8_safe(const unsigned char *s)
 		return 0;
 	if (c < 0xa0 || (c >= 0xd800 && c < 0xe000))
 		return 0;
-	if ((c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f)
+	if ((c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	if (c == 0x200e || c == 0x200f)
 		return 0;
 	return n;
 }
@@ -119,8 +121,8 @@ int parse_u32(const char *what, const char *s, u32 max, u32 *out)
 	if (isdigit((unsigned char)*s))
 		n = strtoul(s, &end, 10);
 	if (!end || *end || errno || n > max)
-		return ctl_error(CTL_USAGE, "usage", NULL, "%s: '%s' is no number up to %u", what, s,
-				 max);
+		return ctl_error(CTL_USAGE, "usage", NULL, "%s: '%s' is no number up to %u",
+				 what, s, max);
 	*out = (u32)n;
 	return 0;
 }

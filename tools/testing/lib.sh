@@ -70,9 +70,14 @@ tap_end() {
 	[ "$TAP_FAILED" -eq 0 ]
 }
 
-# scratch NAME: an empty directory under build/, printed. Kept afterwards.
+# scratch NAME: an empty directory under build/ that is ours alone, printed.
+# Two runs at once do not meet; what dead runs left is swept.
 scratch() {
-	local dir=$VD_BUILD/scratch/$1
+	local dir=$VD_BUILD/scratch/$1.$$ old
+
+	for old in "$VD_BUILD/scratch/$1".*; do
+		[ -d "$old" ] && ! kill -0 "${old##*.}" 2>/dev/null && rm -rf "$old"
+	done
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	echo "$dir"

@@ -95,18 +95,19 @@ run_corpus() {
 		FNR == NR { if ($0 !~ /^#/) listed[$1] = 1; next }
 		FNR > 1 && ($2 ~ /^(vmdk|vmdk-extent|raw)$/ || $1 in listed) { print $1 "\t" $2 "\t" $7 }
 		' "$here/expected.tsv" "$VDISK_CORPUS/MANIFEST.tsv")
+	mkdir -p "$corpus"
 	# shellcheck disable=SC2046
-	"$VDISK_CORPUS/unpack" "$corpus" $(cut -f 1 <<<"$rows")
+	flock "$corpus/.lock" "$VDISK_CORPUS/unpack" "$corpus" $(cut -f 1 <<<"$rows")
 	before=$(stats)
 	while IFS=$'\t' read -r path format hash; do
 		corpus_row "$path" "$format" "$hash"
 	done <<<"$rows"
 	corpus_virtualbox_chains
-	for path in $(cut -f 1 <<<"$rows"); do
+	while IFS=$'\t' read -r path _; do
 		"$VDCTL" info "$corpus/$path" >/dev/null 2>&1
 		"$VDCTL" info -J --chain "$corpus/$path" >/dev/null 2>&1
 		"$VDCTL" probe "$corpus/$path" >/dev/null 2>&1
-	done
+	done <<<"$rows"
 	same "corpus: nothing was changed, not even a time stamp" "$(stats)" "$before"
 }
 

@@ -124,8 +124,9 @@ fmt_backing_chain() {
 	mv "$fmt/chain0.vmdk" "$fmt/moved/"
 	refused "formats: missing parent" 3 "chain0.vmdk" cat "$fmt/chain3.vmdk"
 	vd cat "$fmt/chain3.vmdk"
-	check "formats: missing parent: the hint names what was tried" \
-		"$(grep -q "hint:.*$fmt/chain0.vmdk" "$work/err"; echo $?)" "$err"
+	check "formats: missing parent: says what was tried, and that --parent helps" \
+		"$(grep -q "$fmt/chain0.vmdk" "$work/err" && grep -q 'hint:.*--parent' "$work/err"
+			echo $?)" "$err"
 	cat_is "formats: missing parent given by --parent" "$(sha "$raw")" \
 		--parent "$fmt/moved/chain0.vmdk" "$fmt/chain3.vmdk"
 }
@@ -237,8 +238,8 @@ fmt_descriptors() {
 	bad_variant "no extents" 5 "extent" '/^RW/d'
 	bad_variant "version 7" 5 "version" 's/^version=1/version=7/'
 	bad_variant "encrypted" 5 "encrypt" 's/^version=1/&\nencryptionKeys="vmware:key\/list"/'
-	bad_variant "encrypted by an I\/O filter" 5 "encrypt" \
-		'$a ddb.iofilters = "vmwarevmcrypt"'
+	bad_variant "encrypted by an I/O filter" 5 "encrypt" \
+		's/^#DDB/&\nddb.iofilters = "vmwarevmcrypt"/'
 	bad_variant "native snapshot" 5 "snapshot" 's/^version=1/&\nisNativeSnapshot="yes"/'
 	bad_variant "raw device mapping" 5 "device|VMFSRDM" 's/^RW ([0-9]+) FLAT (.*) 0/RW \1 VMFSRDM \2/'
 	bad_variant "a hint without parentCID" 5 "parent" 's/^version=1/&\nparentFileNameHint="v"/'
@@ -285,6 +286,14 @@ fmt_raw() {
 	split -b 716800 -d "$raw" "$fmt/even."
 	cat_is "formats: split raw" "$(sha "$raw")" -f raw "$fmt"/even.*
 	map_is "formats: raw: map" "$raw" -f raw "$raw"
+	# Sizes are whole sectors: what the file lacks of the last one reads as zeros.
+	head -c 1000 "$raw" >"$fmt/short.raw"
+	cat_is "formats: raw of 1000 bytes" \
+		"$({ cat "$fmt/short.raw"; head -c 24 /dev/zero; } | disk sha)" -f raw "$fmt/short.raw"
+	: >"$fmt/empty.raw"
+	refused "formats: an empty file" 5 "empty|size" cat -f raw "$fmt/empty.raw"
+	"$VDCTL" cat -f raw "$raw" >/dev/full 2>"$work/err"
+	same "formats: a full disk under the output" "$?" 1 "$(cat "$work/err")"
 	# A guest wrote a VMDK descriptor into its raw disk: said to be raw, it is raw.
 	printf '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 8 FLAT "/etc/passwd" 0\n' |
 		dd of="$raw" conv=notrunc status=none

@@ -348,6 +348,76 @@ static void mutations(void **state)
 	ut_disk_free(d);
 }
 
+/* A file that says something else each time it is read: whoever owns it can do that. */
+struct liar {
+	struct vd_file file;
+	struct vd_file *low;
+	struct ut_rng rng;
+	u64 reads;
+};
+
+static s64 liar_read(struct vd_file *file, u64 pos, void *buf, u32 len)
+{
+	struct liar *l = container_of(file, struct liar, file);
+	s64 ret = l->low->ops->read(l->low, pos, buf, len);
+	int i;
+
+	for (i = 0; ret > 0 && l->reads % 2 && i < 3; i++)
+		((u8 *)buf)[ut_below(&l->rng, (u64)ret)] = (u8)ut_rand(&l->rng);
+	l->reads++;
+	return ret;
+}
+
+static int liar_size(struct vd_file *file, u64 *size)
+{
+	*size = file->size;
+	return 0;
+}
+
+static const struct vd_file_ops liar_ops = { .read = liar_read, .size = liar_size };
+
+static void changing_file(void **state)
+{
+	u8 *buf = ut_xalloc(DISK);
+	struct img_stream st = { .footer = true, .level = 6 };
+	struct ut_disk *small = ut_disk_random(DISK, GRAIN, 8, false), *d;
+	struct img_sparse s;
+	int i;
+
+	image(&s, &d);
+	img_stream_write(&st, small);
+	for (i = 0; i < 400; i++) {
+		const struct ut_buf *b = i % 2 ? &s.buf : &st.s.buf;
+		struct liar l = { .file = { .ops = &liar_ops, .size = b->len }, .rng = { i },
+				  .reads = (u64)i / 2 };
+		struct ut_set set = { .files = { &l.file }, .nr_files = 1 };
+		struct vd_chain_desc desc;
+		struct vd_chain *chain = NULL;
+		struct vd_unit unit = { 0 };
+		struct vd_error err = { 0 };
+		u64 pos;
+
+		l.low = vd_ufile_mem(b->data, b->len, false);
+		ut_set_image(&set, VDISK_FORMAT_VMDK, DISK);
+		ut_set_seg(&set, VDISK_SEG_VMDK_SPARSE, 0, 0, DISK, 0);
+		desc = ut_set_desc(&set);
+		if (!vd_chain_open(&desc, &chain, &err)) {
+			if (chain->max_unit)
+				assert_int_equal(vd_unit_prepare(&unit, chain->max_unit), 0);
+			for (pos = 0; pos < DISK; pos += 512 * UT_KIB)
+				vd_read(chain, &unit, pos, buf, 512 * UT_KIB);
+			vd_unit_release(&unit);
+			vd_chain_close(chain);
+		}
+		vd_ufile_free(l.low);
+	}
+	free(buf);
+	ut_buf_free(&s.buf);
+	ut_buf_free(&st.s.buf);
+	ut_disk_free(d);
+	ut_disk_free(small);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +427,7 @@ int main(void)
 		cmocka_unit_test(truncated_files),
 		cmocka_unit_test(huge_directory),
 		cmocka_unit_test(mutations),
+		cmocka_unit_test(changing_file),
 	};
 
 	return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
