@@ -78,7 +78,17 @@ REFUSE(overlap, set->segs[1].start -= 512)
 REFUSE(overlap_longer, set->segs[0].len = DISK)
 REFUSE(len_zero, set->segs[2].len = 0)
 REFUSE(len_unaligned, set->segs[2].len = DISK - 100; set->images[1].size = DISK - 100)
-REFUSE(start_unaligned, set->segs[0].len -= 100; set->segs[1].start -= 100)
+/* Nothing else is wrong: the segments meet, the sum is the size. */
+REFUSE(start_unaligned, set->segs[0].len -= 100; set->segs[1].start -= 100;
+	set->segs[1].len += 100; set->segs[1].member = set->segs[2].member;
+	set->segs[2].member = 1; set->segs[2].len = DISK / 2; set->images[1].size = DISK / 2)
+REFUSE(offset_unaligned, set->segs[0].len -= 512; set->segs[1].start -= 512;
+	set->segs[1].len += 512; set->segs[1].member = set->segs[2].member;
+	set->segs[2].member = 1; set->segs[2].len = DISK / 2; set->images[1].size = DISK / 2;
+	set->segs[0].offset = 100)
+REFUSE(len_zero_between, set->segs[3] = set->segs[2]; set->segs[2] = set->segs[1];
+	set->segs[1].len = 0; set->segs[1].kind = VDISK_SEG_ZERO;
+	set->segs[1].member = VDISK_NO_MEMBER; set->nr_segs = 4)
 REFUSE(start_wraps, set->segs[1].len = UINT64_MAX - DISK / 2 + 513)
 REFUSE(kind_unknown, set->segs[2].kind = 0xdead)
 REFUSE(kind_small, set->segs[2].kind = 2; set->segs[2].member = VDISK_NO_MEMBER)
@@ -102,6 +112,12 @@ REFUSE(zero_with_offset, set->segs[0].kind = VDISK_SEG_ZERO;
 /* One file is one place: an alias would make two guest ranges share bytes. */
 REFUSE(member_in_two_images, set->segs[2].member = 0; set->segs[2].len = DISK / 2;
 	set->images[1].size = DISK / 2)
+/* Two guest ranges over the same bytes, in a file that can be written. */
+REFUSE(writable_bytes_twice, set->files[0]->writable = true; set->segs[1].member = 0)
+REFUSE(writable_tables_twice, set->files[0]->writable = true; set->segs[1].member = 0;
+	set->segs[0].kind = VDISK_SEG_VMDK_SPARSE)
+REFUSE(member_is_null, vd_ufile_free(set->files[1]); set->files[1] = NULL)
+REFUSE(member_past_the_cap, set->files[2]->size = VD_CAP_FILE_BYTES + 1)
 /* Only the top may be written. */
 REFUSE(writable_parent, set->files[2]->writable = true)
 
@@ -119,6 +135,48 @@ static void too_many_images(void **state)
 	set.nr_images--;
 	set.nr_segs--;
 	vd_chain_close(ut_open(&set));
+	ut_set_free(&set);
+}
+
+static void too_many_members(void **state)
+{
+	struct vd_file **files = ut_xalloc((VDISK_MAX_MEMBERS + 1) * sizeof(*files));
+	struct vd_chain *chain = NULL;
+	struct vd_error err = { 0 };
+	struct vd_chain_desc desc;
+	struct ut_set set;
+	u32 i;
+
+	legal(&set);
+	desc = ut_set_desc(&set);
+	for (i = 0; i <= VDISK_MAX_MEMBERS; i++)
+		files[i] = set.files[i < 3 ? i : 0];
+	desc.files = files;
+	desc.nr_files = VDISK_MAX_MEMBERS + 1;
+	assert_true(ut_is_refusal(vd_chain_open(&desc, &chain, &err)));
+	ut_assert_sentence(&err, err.code);
+	assert_null(chain);
+	ut_set_free(&set);
+	free(files);
+}
+
+/* One read-only file may be used piece by piece: a disk's partitions. */
+static void one_file_in_pieces(void **state)
+{
+	struct vd_chain *chain;
+	struct ut_set set;
+
+	legal(&set);
+	set.segs[0].len = DISK / 4;
+	set.segs[1] = set.segs[0];
+	set.segs[1].start = DISK / 4;
+	set.segs[1].offset = DISK / 4;
+	set.images[0].size = DISK / 2;
+	chain = ut_open(&set);
+	vd_chain_close(chain);
+	set.files[0]->writable = true;
+	chain = ut_open(&set);
+	vd_chain_close(chain);
 	ut_set_free(&set);
 }
 
@@ -257,6 +315,14 @@ int main(void)
 		cmocka_unit_test(member_in_two_images),
 		cmocka_unit_test(writable_parent),
 		cmocka_unit_test(too_many_images),
+		cmocka_unit_test(offset_unaligned),
+		cmocka_unit_test(len_zero_between),
+		cmocka_unit_test(writable_bytes_twice),
+		cmocka_unit_test(writable_tables_twice),
+		cmocka_unit_test(member_is_null),
+		cmocka_unit_test(member_past_the_cap),
+		cmocka_unit_test(too_many_members),
+		cmocka_unit_test(one_file_in_pieces),
 		cmocka_unit_test(too_many_segments),
 		cmocka_unit_test(biggest_disk),
 		cmocka_unit_test(open_without_memory),

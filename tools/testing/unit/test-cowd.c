@@ -118,6 +118,8 @@ static void lies(void **state)
 		{ "magic", 0, 0x44574f44 },
 		{ "version 0", 4, 0 },
 		{ "version 2", 4, 2 },
+		{ "unknown flags", 8, 7 },
+		{ "unknown high flag", 8, 1U << 31 | 3 },
 		{ "no sectors", 12, 0 },
 		{ "fewer sectors than the extent", 12, 6143 },
 		{ "more sectors than the directory holds", 12, 0xffffffff },

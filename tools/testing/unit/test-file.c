@@ -194,6 +194,58 @@ static void injector(void **state)
 	vd_ufile_free(low);
 }
 
+/* A file that answers what it is told, and remembers whether it was asked. */
+struct odd {
+	struct vd_file file;
+	s64 answer;
+	unsigned int asked;
+};
+
+static s64 odd_read(struct vd_file *file, u64 pos, void *buf, u32 len)
+{
+	struct odd *odd = container_of(file, struct odd, file);
+
+	odd->asked++;
+	assert_true(pos <= INT64_MAX && pos + len <= INT64_MAX);
+	memset(buf, 1, len);
+	return odd->answer;
+}
+
+static int odd_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
+{
+	struct odd *odd = container_of(file, struct odd, file);
+
+	odd->asked++;
+	return 0;
+}
+
+static const struct vd_file_ops odd_ops = { .read = odd_read, .write = odd_write };
+
+/* Places that no file can have never reach it, and answers that cannot be are no data. */
+static void impossible_places_and_answers(void **state)
+{
+	struct odd odd = { .file = { .ops = &odd_ops, .size = UINT64_MAX, .writable = true } };
+	static const u64 far[] = { UINT64_MAX, UINT64_MAX - 63, 1ULL << 63, INT64_MAX,
+				   VD_CAP_FILE_BYTES };
+	u8 buf[64];
+	size_t i;
+
+	odd.answer = 64;
+	for (i = 0; i < ARRAY_SIZE(far); i++) {
+		assert_int_equal(vd_file_read(&odd.file, far[i], buf, 64), -EIO);
+		assert_true(vd_file_write(&odd.file, far[i], buf, 64) < 0);
+	}
+	assert_int_equal(odd.asked, 0);
+	odd.answer = 65;
+	assert_int_equal(vd_file_read(&odd.file, 0, buf, 64), -EIO);
+	odd.answer = -ENOMEM;
+	assert_int_equal(vd_file_read(&odd.file, 0, buf, 64), -ENOMEM);
+	odd.answer = 16;
+	odd.asked = 0;
+	assert_int_equal(vd_file_read(&odd.file, 0, buf, 64), 0);
+	assert_int_equal(odd.asked, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +256,7 @@ int main(void)
 		cmocka_unit_test(directory_is_refused),
 		cmocka_unit_test(recorder),
 		cmocka_unit_test(injector),
+		cmocka_unit_test(impossible_places_and_answers),
 	};
 
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);

@@ -405,6 +405,26 @@ static void damaged_blocks(void **state)
 	SPOIL(SEG(2)->len = 0);
 	SPOIL(SEG(1)->len = 100);
 	SPOIL(((char *)copy)[len - 1] = 'x');	/* last string without its end */
+	SPOIL(copy->flags |= 1U << 31);
+	SPOIL(copy->flags ^= VD_LAYOUT_RDONLY);	/* text and flag go together */
+	SPOIL(copy->flags ^= VD_LAYOUT_WARNING);
+	SPOIL(copy->ro_reason = copy->ro_reason ? 0 : copy->subformat);
+	SPOIL(copy->parent_name = copy->subformat);
+	SPOIL(copy->format = VDISK_FORMAT_UNSPEC);
+	SPOIL(copy->format = __VDISK_FORMAT_END);
+	SPOIL(SEG(0)->kind = 0xdead);
+	SPOIL(SEG(0)->kind = 2);
+	SPOIL(SEG(0)->flags = 1U << 31);
+	SPOIL(SEG(0)->flags = VD_LSEG_SELF);	/* this file, and a name */
+	SPOIL(SEG(0)->pad = 1);
+	SPOIL(SEG(0)->name = 0);		/* a file without a name */
+	SPOIL(SEG(1)->name = SEG(0)->name);	/* zeros with a name */
+	SPOIL(SEG(0)->offset = 100);
+	SPOIL(SEG(0)->offset = UINT64_MAX - 511);
+	SPOIL(SEG(2)->offset = 512);		/* a table format begins at 0 */
+	SPOIL(SEG(0)->name++);			/* "": inside a string, at its end */
+	SPOIL(((char *)(SEG(3)))[SEG(0)->name] = '\n');
+	SPOIL(((char *)(SEG(3)))[SEG(0)->name] = '\x7f');
 #undef SEG
 #undef SPOIL
 	/* Any damage: no crash, and what passes can be walked without leaving the block. */
@@ -425,6 +445,30 @@ static void damaged_blocks(void **state)
 	}
 	free(copy);
 	vd_free(l);
+}
+
+/* Everything is consistent but for the number of segments. */
+static void too_many_segments(void **state)
+{
+	size_t len = sizeof(struct vd_layout) +
+		(VDISK_MAX_SEGMENTS + 1) * sizeof(struct vd_layout_seg) + 2;
+	struct vd_layout *l = ut_xalloc(len);
+	struct vd_layout_seg *seg = (struct vd_layout_seg *)(void *)(l + 1);
+	struct vd_error err = { 0 };
+	u32 i;
+
+	for (i = 0; i <= VDISK_MAX_SEGMENTS; i++)
+		seg[i] = (struct vd_layout_seg){ .start = i * 512ULL, .len = 512 };
+	*l = (struct vd_layout){ .magic = VD_LAYOUT_MAGIC, .format = VDISK_FORMAT_VMDK,
+				 .nr_segs = VDISK_MAX_SEGMENTS, .pool_len = 2,
+				 .size = VDISK_MAX_SEGMENTS * 512ULL };
+	l->total = (u32)(len - sizeof(*seg));
+	assert_int_equal(vd_layout_check(l, l->total, &err), 0);
+	l->total = (u32)len;
+	l->nr_segs++;
+	l->size += 512;
+	assert_true(vd_layout_check(l, l->total, &err) < 0);
+	free(l);
 }
 
 /* Random damage to texts: an answer, no crash, bounded memory. */
@@ -472,6 +516,7 @@ int main(void)
 		cmocka_unit_test(embedded_places),
 		cmocka_unit_test(probes),
 		cmocka_unit_test(damaged_blocks),
+		cmocka_unit_test(too_many_segments),
 		cmocka_unit_test(random_texts),
 	};
 

@@ -355,22 +355,131 @@ static void write_maps(void **state)
 	struct ut_set set = { 0 };
 	struct vd_extent ext;
 	u8 raw[2 * GRAIN], buf[512] = { 0 };
+	const u8 *before, *after;
+	size_t len;
+	int top_rw;
 
 	memset(raw, 1, sizeof(raw));
-	push_sparse(&set, d, 0, false);
-	ut_set_mem(&set, raw, sizeof(raw), false);
-	ut_set_image(&set, VDISK_FORMAT_RAW, sizeof(raw));
-	ut_set_seg(&set, VDISK_SEG_RAW, 1, 0, sizeof(raw), 0);
+	ut_disk_set(d, 1, UT_DATA, 4);
+	for (top_rw = 0; top_rw < 2; top_rw++) {
+		memset(&set, 0, sizeof(set));
+		push_sparse(&set, d, 0, false);
+		set.files[0]->writable = top_rw;
+		ut_set_mem(&set, raw, sizeof(raw), false);
+		ut_set_image(&set, VDISK_FORMAT_RAW, sizeof(raw));
+		ut_set_seg(&set, VDISK_SEG_RAW, 1, 0, sizeof(raw), 0);
+		chain = ut_open(&set);
+		before = vd_ufile_mem_data(set.files[0], &len);
+		/* Shows through from a parent, and is in the top itself. */
+		assert_int_equal(vd_map(chain, 0, 512, VD_MAP_WRITE, &ext), -EROFS);
+		assert_int_equal(vd_map(chain, GRAIN, 512, VD_MAP_WRITE, &ext), -EROFS);
+		assert_int_equal(vd_write(chain, 0, buf, 512), -EROFS);
+		assert_int_equal(vd_write(chain, GRAIN, buf, 512), -EROFS);
+		assert_true(vd_write_zeroes(chain, 0, 512) < 0);
+		assert_true(vd_discard(chain, GRAIN, 512) < 0);
+		assert_int_equal(vd_read(chain, NULL, 0, buf, 512), 0);
+		assert_int_equal(buf[17], 1);
+		after = vd_ufile_mem_data(set.files[0], &len);
+		assert_ptr_equal(before, after);
+		ut_same(raw, vd_ufile_mem_data(set.files[1], &len), 0, sizeof(raw), "the parent");
+		vd_chain_close(chain);
+		ut_set_free(&set);
+	}
+
+	memset(&set, 0, sizeof(set));
+	ut_set_image(&set, VDISK_FORMAT_VMDK, 1024);
+	ut_set_seg(&set, VDISK_SEG_ZERO, VDISK_NO_MEMBER, 0, 512, 0);
+	ut_set_seg(&set, VDISK_SEG_NOACCESS, VDISK_NO_MEMBER, 512, 512, 0);
 	chain = ut_open(&set);
-	/* It shows through from a read-only parent: not a place to write to. */
-	assert_true(vd_map(chain, 0, 512, VD_MAP_WRITE, &ext) < 0 || ext.type != VD_EXT_DATA);
-	assert_true(vd_write(chain, 0, buf, 512) < 0);
-	assert_true(vd_write_zeroes(chain, 0, 512) < 0);
-	assert_int_equal(vd_read(chain, NULL, 0, buf, 512), 0);
-	assert_int_equal(buf[17], 1);
+	assert_true(vd_map(chain, 0, 512, VD_MAP_WRITE, &ext) < 0);
+	assert_int_equal(vd_map(chain, 512, 512, VD_MAP_WRITE, &ext), -EACCES);
+	assert_int_equal(vd_write(chain, 512, buf, 512), -EACCES);
 	vd_chain_close(chain);
 	ut_set_free(&set);
 	ut_disk_free(d);
+}
+
+/* A backend whose arithmetic went wrong: the engine must not see its answer. */
+static struct vd_extent lie;
+static int lie_ret;
+
+static int lying_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
+		     struct vd_extent *ext)
+{
+	u64 at = ext->pos;
+
+	*ext = lie;
+	ext->pos = at;
+	ext->seg = seg;
+	return lie_ret;
+}
+
+static void lying_backend(void **state)
+{
+	struct vd_format fake = vd_format_raw;
+	u8 data[8192] = { 0 };
+	struct vd_chain *chain;
+	struct vd_segment *seg;
+	struct ut_set set = { 0 };
+	struct vd_extent ext, good;
+	const struct vd_format *was;
+	struct vd_file *f;
+
+	ut_set_mem(&set, data, sizeof(data), false);
+	f = set.files[0];
+	ut_set_image(&set, VDISK_FORMAT_RAW, sizeof(data));
+	ut_set_seg(&set, VDISK_SEG_RAW, 0, 0, sizeof(data), 0);
+	chain = ut_open(&set);
+	seg = &chain->segs[0];
+	was = seg->format;
+	fake.map = lying_map;
+	seg->format = &fake;
+	lie_ret = 0;
+
+#define LIE(change) do {						\
+		lie = good;						\
+		change;							\
+		assert_true(vd_map(chain, 4096, 4096, 0, &ext) < 0);	\
+	} while (0)
+	good = (struct vd_extent){ .type = VD_EXT_DATA, .len = 512, .file = f };
+	lie = good;
+	assert_int_equal(vd_map(chain, 4096, 512, 0, &ext), 0);
+	LIE(lie.len = 0);
+	LIE(lie.len = 100);
+	LIE(lie.len = 4096 + 512);
+	LIE(lie.len = UINT64_MAX - 511);
+	LIE(lie.type = (enum vd_extent_type)4);
+	LIE(lie.type = (enum vd_extent_type)-1);
+	LIE(lie.file = NULL);
+	LIE(lie.file_pos = VD_CAP_FILE_BYTES);
+	LIE(lie.file_pos = UINT64_MAX - 511);
+	LIE(lie_ret = 1);
+	lie_ret = 0;
+
+	/* packed: a unit that holds the bytes, of bounded size, in the file */
+	seg->packed = true;
+	seg->max_unit = 4096;
+	good = (struct vd_extent){ .type = VD_EXT_PACKED, .len = 512, .file = f, .unit_pos = 4096,
+				   .unit_len = 4096, .packed_len = 100 };
+	lie = good;
+	assert_int_equal(vd_map(chain, 4096, 512, 0, &ext), 0);
+	LIE(lie.file = NULL);
+	LIE(lie.unit_len = 0);
+	LIE(lie.unit_len = 4096 + 512);
+	LIE(lie.unit_pos = 4096 + 512);
+	LIE(lie.unit_pos = 0);
+	LIE(lie.unit_pos = 511);
+	LIE(lie.unit_pos = UINT64_MAX - 511);
+	LIE(lie.packed_len = 0);
+	LIE(lie.packed_len = VD_CAP_PACKED_BYTES + 1);
+	LIE(lie.file_pos = VD_CAP_FILE_BYTES);
+	LIE(lie.file_pos = UINT64_MAX - 10);
+	seg->packed = false;
+	LIE((void)0);
+#undef LIE
+	seg->format = was;
+	vd_chain_close(chain);
+	ut_set_free(&set);
 }
 
 int main(void)
@@ -387,6 +496,7 @@ int main(void)
 		cmocka_unit_test(nowait),
 		cmocka_unit_test(nowait_never_lies),
 		cmocka_unit_test(write_maps),
+		cmocka_unit_test(lying_backend),
 	};
 
 	return cmocka_run_group_tests_name("map", tests, NULL, NULL);

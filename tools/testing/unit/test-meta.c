@@ -140,6 +140,24 @@ static void end_of_file(void **state)
 	teardown(&f);
 }
 
+/* Entries only: nothing, too much or across two blocks is a caller's mistake, not a crash. */
+static void bad_lengths(void **state)
+{
+	struct vd_meta *meta = vd_meta_create(16);
+	struct fixture f;
+	u8 buf[128];
+
+	setup(&f, 3 * 4096);
+	assert_true(vd_meta_read(meta, f.file, 0, buf, 0, 0) < 0);
+	assert_true(vd_meta_read(meta, f.file, 0, buf, 65, 0) < 0);
+	assert_true(vd_meta_read(meta, f.file, 4095, buf, 2, 0) < 0);
+	assert_true(vd_meta_read(meta, f.file, 4096 - 63, buf, 64, 0) < 0);
+	assert_int_equal(vd_meta_read(meta, f.file, 4096 - 64, buf, 64, 0), 0);
+	assert_memory_equal(buf, f.data + 4096 - 64, 64);
+	vd_meta_destroy(meta);
+	teardown(&f);
+}
+
 static void shrunk_file(void **state)
 {
 	struct vd_meta *meta = vd_meta_create(16);
@@ -333,6 +351,7 @@ int main(void)
 		cmocka_unit_test(keeps_what_fits),
 		cmocka_unit_test(files_do_not_mix),
 		cmocka_unit_test(end_of_file),
+		cmocka_unit_test(bad_lengths),
 		cmocka_unit_test(shrunk_file),
 		cmocka_unit_test(failed_read_is_not_kept),
 		cmocka_unit_test(no_memory),

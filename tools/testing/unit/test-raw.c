@@ -192,6 +192,33 @@ static void read_only_segment(void **state)
 	ut_set_free(&set);
 }
 
+/* Zeros that have no place in a file: cleared already, but nowhere to write to. */
+static void zero_extents(void **state)
+{
+	u8 data[16384], buf[16384];
+	struct vd_chain *chain;
+	struct ut_set set = { 0 };
+
+	ut_pattern(data, sizeof(data), 0, 3);
+	ut_set_mem(&set, data, 8192, true);
+	ut_set_image(&set, VDISK_FORMAT_VMDK, 16384);
+	ut_set_seg(&set, VDISK_SEG_ZERO, VDISK_NO_MEMBER, 0, 8192, 0);
+	ut_set_seg(&set, VDISK_SEG_RAW, 0, 8192, 8192, 0);
+	chain = ut_open(&set);
+	memset(buf, 1, sizeof(buf));
+	assert_true(vd_write(chain, 0, buf, 512) < 0);
+	assert_true(vd_write(chain, 4096, buf, 8192) < 0);
+	assert_int_equal(vd_read(chain, NULL, 0, buf, 8192), 0);
+	assert_true(ut_all_zero(buf, 8192));
+	assert_int_equal(vd_write_zeroes(chain, 4096, 8192), 0);
+	assert_int_equal(vd_discard(chain, 0, 8192 + 4096), 0);
+	assert_int_equal(vd_read(chain, NULL, 0, buf, 16384), 0);
+	assert_true(ut_all_zero(buf, 8192 + 4096));
+	assert_memory_equal(buf + 12288, data + 4096, 4096);
+	vd_chain_close(chain);
+	ut_set_free(&set);
+}
+
 /* No partial success: a request that leaves the disk or is unaligned fails. */
 static void bad_requests(void **state)
 {
@@ -324,6 +351,7 @@ int main(void)
 		cmocka_unit_test(reopen),
 		cmocka_unit_test(read_only),
 		cmocka_unit_test(read_only_segment),
+		cmocka_unit_test(zero_extents),
 		cmocka_unit_test(bad_requests),
 		cmocka_unit_test(shrunk_file),
 		cmocka_unit_test(on_descriptors),

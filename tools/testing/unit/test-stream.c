@@ -362,6 +362,9 @@ static void sequential_reads_inflate_once(void **state)
 	chain = ut_open(&set);
 	assert_int_equal(vd_unit_prepare(&unit, chain->max_unit), 0);
 	assert_int_equal(vd_read(chain, &unit, 0, buf, 512), 0);
+	/* Without somewhere to put a unit there is nothing to read from. */
+	assert_true(vd_read(chain, NULL, 0, buf, 512) < 0);
+	assert_int_equal(vd_read(chain, &unit, 0, buf, 512), 0);
 	before = count.read_bytes;
 	for (pos = 512; pos < d->size; pos += 512) {
 		assert_int_equal(vd_read(chain, &unit, pos, buf, 512), 0);

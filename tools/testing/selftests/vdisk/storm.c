@@ -228,8 +228,8 @@ static void submit(struct storm *st, struct aio *aio, struct iocb **batch, unsig
 	}
 }
 
-static void prepare(struct storm *st, struct rng *rng, struct slot *s, const struct storm_step *step,
-		    int fd)
+static void prepare(struct storm *st, struct rng *rng, struct slot *s,
+		    const struct storm_step *step, int fd)
 {
 	s->step = *step;
 	s->busy = true;

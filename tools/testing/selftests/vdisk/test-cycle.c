@@ -95,9 +95,10 @@ static void measure(struct usage *u)
 
 static void show(const char *when, const struct usage *u)
 {
-	diag("%s: slab objects %ld KiB, unreclaimable slab %ld, used %ld, vmalloc %ld, percpu %ld, stacks %ld",
-	     when, u->slab_kib, u->unreclaimable_kib, u->used_kib, u->vmalloc_kib, u->percpu_kib,
-	     u->stacks_kib);
+	diag("%s, in KiB: slab objects %ld, unreclaimable slab %ld, all memory %ld", when,
+	     u->slab_kib, u->unreclaimable_kib, u->used_kib);
+	diag("%s, in KiB: vmalloc %ld, percpu %ld, stacks %ld", when, u->vmalloc_kib,
+	     u->percpu_kib, u->stacks_kib);
 }
 
 /* ------------------------------------------------------------------ cycles */

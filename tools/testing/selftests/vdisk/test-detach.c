@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <unistd.h>
 
 #include "blk.h"
@@ -102,6 +103,24 @@ static void test_mounted(void)
 	}
 	is_err(detach(&dev, VDISK_DETACH_PLAIN), 0, "detach once it is unmounted");
 	rmdir(dir);
+}
+
+static void test_swap(const char *path)
+{
+	struct vdev dev;
+	struct run r;
+	int fd = xopen(path, O_RDWR);
+
+	write_swap_header(fd, DISK);
+	close(fd);
+	attach(path, 0, &dev);
+	if (!ok(!swapon(dev.path, 0), "swap on the device"))
+		diag("%s", err_name(errno));
+	run(&r, "vdctl", "detach", dev.path, NULL);
+	if (!ok(r.status == 4 && strstr(r.err, "swap"), "vdctl speaks of swap"))
+		diag("status %d, stderr: %s", r.status, r.err);
+	swapoff(dev.path);
+	is_err(detach(&dev, VDISK_DETACH_PLAIN), 0, "detach after swapoff");
 }
 
 /* --------------------------------------------------------- lazy, autoclear */
@@ -445,6 +464,7 @@ int main(void)
 
 	test_busy(path);
 	test_mounted();
+	test_swap(path);
 	test_lazy(path);
 	test_autoclear(path);
 	test_force_idle(path);

@@ -227,6 +227,12 @@ static void check_activated(const struct stack *s, const struct vdev *devs)
 	       s->name);
 	ok(strcmp(udev_property(devs, "UDISKS_IGNORE"), "1"), "%s: --activate: no UDISKS_IGNORE",
 	   s->name);
+	ok(strcmp(udev_property(devs, "DM_UDEV_DISABLE_OTHER_RULES_FLAG"), "1"),
+	   "%s: --activate: no DM_UDEV_DISABLE_OTHER_RULES_FLAG", s->name);
+	/* The rules of btrfs set it themselves while a disk is missing. */
+	if (s->nr_devs == 1)
+		ok(strcmp(udev_property(devs, "SYSTEMD_READY"), "0"),
+		   "%s: --activate: SYSTEMD_READY is not 0", s->name);
 	ok(wait_until(s->active(devs), 20000), "%s: --activate: the host picks it up", s->name);
 	s->stop(devs);
 	settle();

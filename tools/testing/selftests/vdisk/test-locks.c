@@ -77,7 +77,10 @@ static bool qemu_open(struct proc *p, const char *format, const char *path, enum
 static void qemu_may(const char *format, const char *path, enum mode mode, bool may,
 		     const char *name)
 {
-	run(&r, "qemu-io", mode == RW ? "-n" : "-r", "-f", format, "-c", "length", path, NULL);
+	if (mode == RW)
+		run(&r, "qemu-io", "-f", format, "-c", "length", path, NULL);
+	else
+		run(&r, "qemu-io", "-r", "-f", format, "-c", "length", path, NULL);
 	if (may)
 		ok(!r.status, "%s: QEMU may open it %s", name, mode == RW ? "RW" : "RO");
 	else
@@ -265,6 +268,27 @@ static void test_flock(const char *raw)
 	close(fd);
 }
 
+/* VMware leaves a directory beside a disk that it has open. */
+static void test_vmware(const char *raw)
+{
+	const char *mark = path_in(scratch_dir(), "disk.raw.lck");
+	const char *file = path_in(mark, "M12345.lck");
+	struct vdev dev;
+
+	mkdir(mark, 0700);
+	close(make_file(file, 0));
+	we_may(raw, RW, false, "VMware's mark");
+	is_num(vdctl_attach(raw, RO, NULL, &dev), 0, "VMware's mark: RO is fine");
+	if (!r.status)
+		detach(&dev);
+	is_num(vdctl_attach(raw, RW, "--ignore-vmware-lock", &dev), 0,
+	       "VMware's mark: --ignore-vmware-lock");
+	if (!r.status)
+		detach(&dev);
+	unlink(file);
+	rmdir(mark);
+}
+
 /* Looking at what is in use. */
 static void test_force_share(const char *raw)
 {
@@ -303,6 +327,7 @@ int main(void)
 	test_ours_first(raw, vmdk);
 	test_theirs_first(raw, vmdk);
 	test_flock(raw);
+	test_vmware(raw);
 	test_force_share(raw);
 
 	is_num(vdev_count(&nl), 0, "nothing is left attached");

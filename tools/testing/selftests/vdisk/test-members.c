@@ -139,23 +139,6 @@ static void set_inode_flag(int fd, int flag, bool on)
 		bail("FS_IOC_SETFLAGS: %s", err_name(errno));
 }
 
-/* The header that mkswap writes. */
-static void write_swap_header(int fd, u64 size)
-{
-	u8 *page = xalloc(4096);
-	const u32 version = 1, last = size / 4096 - 1;
-	u64 pos;
-
-	for (pos = 0; pos < size; pos += 4096)
-		pwrite_all(fd, page, 4096, pos);
-	memcpy(page + 1024, &version, 4);
-	memcpy(page + 1028, &last, 4);
-	memcpy(page + 4096 - 10, "SWAPSPACE2", 10);
-	if (!pwrite_all(fd, page, 4096, 0) || fsync(fd))
-		bail("cannot write a swap file: %s", err_name(errno));
-	free(page);
-}
-
 /* What needs a disk file system. */
 static void test_inode_kinds(void)
 {

@@ -36,8 +36,8 @@ struct table {
 
 #define RW		VDISK_MEMBER_RW
 #define IMG(bytes)	{ .format = VDISK_FORMAT_RAW, .size = (bytes) }
-#define SEG(i, k, m, s, l, o) { .image = (i), .kind = (k), .member = (m), .start = (s), .len = (l), \
-				.offset = (o) }
+#define SEG(i, k, m, s, l, o) \
+	{ .image = (i), .kind = (k), .member = (m), .start = (s), .len = (l), .offset = (o) }
 #define RAWSEG(m, s, l, o)	SEG(0, VDISK_SEG_RAW, m, s, l, o)
 #define ONE_MEMBER	.nr_members = 1, .members = { { FD_A, RW } }
 #define ONE_IMAGE	.nr_images = 1, .images = { IMG(DISK) }
@@ -445,14 +445,15 @@ static void *race_thread(void *arg)
 {
 	struct nl_reply *answer = xalloc(sizeof(*answer));
 	int fd = xopen(path_in(scratch_dir(), "a"), O_RDWR);
-	unsigned int i, *wins = arg;
+	unsigned int *wins = arg;
+	u64 end = now_ms() + 1000;
 	struct nl_req req;
 	struct vdev dev;
 	struct nl mine;
 
 	if (nl_open(&mine))
 		return NULL;
-	for (i = 0; i < 25; i++) {
+	while (now_ms() < end) {
 		nl_begin(&req, VDISK_CMD_ATTACH);
 		attach_flags(&req, VDISK_F_NO_PARTSCAN);
 		attach_member(&req, fd, RW);

@@ -351,6 +351,41 @@ static void block_device(void)
 
 /* ---------------------------------------------- what must fail, and how */
 
+/* Would the checks above notice a single wrong byte? */
+static void test_oracle(const char *dir)
+{
+	const char *path = path_in(dir, "oracle");
+	int fd = make_random_file(path, MIB, 3);
+	struct shadow s;
+	u64 where = 0;
+	u8 byte;
+
+	shadow_init(&s, MIB);
+	shadow_load(&s, fd, 0);
+	byte = s.data[777777] ^ 1;
+	ok(shadow_check(&s, 0, s.data, MIB, &where), "the oracle accepts what is right");
+	pwrite_all(fd, &byte, 1, 777777);
+	ok(!shadow_equals(&s, fd, 0, MIB, 0), "the oracle sees one wrong byte");
+	shadow_free(&s);
+	close(fd);
+	unlink(path);
+}
+
+/* The first failed request is told to whoever listens. */
+static void expect_error_event(struct nl *ev, const struct vdev *dev)
+{
+	struct nl_reply event;
+	u32 kind = 0, id = ~0U;
+
+	while (!nl_event(ev, &event, 5000)) {
+		nl_get_u32(&event, VDISK_A_EVENT, &kind);
+		nl_get_u32(&event, VDISK_A_ID, &id);
+		if (kind == VDISK_EVENT_ERROR)
+			break;
+	}
+	ok(kind == VDISK_EVENT_ERROR && id == dev->id, "and an event says so");
+}
+
 /* A file that became shorter: reads of what is gone fail, all else goes on. */
 static void test_shrunk_file(const char *dir)
 {
@@ -358,7 +393,10 @@ static void test_shrunk_file(const char *dir)
 	int fd = make_random_file(path, 4 * MIB, 7), dfd;
 	u8 *want = xalloc(MIB), *buf = xalloc(MIB);
 	struct vdev dev;
+	struct nl ev;
 
+	if (nl_open(&ev) || nl_subscribe(&ev))
+		bail("no events");
 	if (!pread_all(fd, want, MIB, 0))
 		bail("%s: %s", path, err_name(errno));
 	if (attach_raw(&nl, fd, 4 * MIB, VDISK_F_NO_PARTSCAN, &dev, &reply))
@@ -371,6 +409,8 @@ static void test_shrunk_file(const char *dir)
 	   "a file that shrank: what is left can be read");
 	ok(pread(dfd, buf, 64 * KIB, 2 * MIB) < 0 && errno == EIO,
 	   "a file that shrank: what is gone gives EIO");
+	expect_error_event(&ev, &dev);
+	nl_close(&ev);
 	ok(pread(dfd, buf, 64 * KIB, 3 * MIB) < 0 && errno == EIO, "and again");
 	close(dfd);
 	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0,
@@ -420,9 +460,10 @@ int main(void)
 	ret = nl_open(&nl);
 	if (ret)
 		bail("no vdisk family: %s", err_name(ret));
-	seed = 20000 + getpid();
+	seed = getenv("VDT_SEED") ? strtoull(getenv("VDT_SEED"), NULL, 10) : now_ms();
 	diag("first seed %llu", (unsigned long long)seed);
 
+	test_oracle(tmp);
 	whole_file("tmpfs", tmp, 8 * MIB, 0, SECTOR);
 	whole_file("tmpfs, buffered", tmp, 6 * MIB + 512, VDISK_F_BUFFERED, SECTOR);
 	window("window on tmpfs", tmp, 1536, 4 * MIB + 1024);

@@ -84,8 +84,8 @@ const char *scratch_dir(void)
 
 	if (owner)
 		return scratch;
-	strcpy(scratch, "/tmp/vdt.XXXXXX");
-	if (!mkdtemp(scratch))
+	snprintf(scratch, sizeof(scratch), "/tmp/vdt-%d", getpid());
+	if (mkdir(scratch, 0700))
 		bail("cannot make a directory in /tmp: %s", err_name(errno));
 	owner = getpid();
 	atexit(remove_scratch);
@@ -220,6 +220,22 @@ void copy_file(const char *from, const char *to)
 	/* So that its time stamps and space are settled. */
 	if (fsync(out) || close(out))
 		bail("cannot write %s: %s", to, err_name(errno));
+}
+
+void write_swap_header(int fd, u64 size)
+{
+	u8 *page = xalloc(4096);
+	const u32 version = 1, last = size / 4096 - 1;
+	u64 pos;
+
+	for (pos = 0; pos < size; pos += 4096)
+		pwrite_all(fd, page, 4096, pos);
+	memcpy(page + 1024, &version, 4);
+	memcpy(page + 1028, &last, 4);
+	memcpy(page + 4096 - 10, "SWAPSPACE2", 10);
+	if (!pwrite_all(fd, page, 4096, 0) || fsync(fd))
+		bail("cannot write a swap file: %s", err_name(errno));
+	free(page);
 }
 
 bool exists(const char *path)

@@ -69,6 +69,8 @@ int make_file(const char *path, u64 size);
 int make_random_file(const char *path, u64 size, u64 seed);
 bool pread_all(int fd, void *buf, size_t len, u64 pos);
 bool pwrite_all(int fd, const void *buf, size_t len, u64 pos);
+/* What mkswap does, and no holes. */
+void write_swap_header(int fd, u64 size);
 /* Keeps holes. */
 void copy_file(const char *from, const char *to);
 bool exists(const char *path);
