@@ -18,6 +18,23 @@ static void hint_busy(u32 id)
 	ctl_hint("vdctl detach --lazy %u detaches it when the last user is gone", id);
 }
 
+/*
+ * The kernel answers in bounded time; a disk that is still writing out is DYING
+ * then, and asking again waits again. Gone between two questions is gone.
+ */
+static int detach_wait(struct klink *nl, u32 id, enum vdisk_detach_mode mode, struct device *reply)
+{
+	int ret = klink_detach(nl, id, mode, reply);
+
+	while (!ret && mode != VDISK_DETACH_FORCE && reply->state == VDISK_STATE_DYING) {
+		device_clear(reply);
+		ret = klink_detach(nl, id, VDISK_DETACH_PLAIN, reply);
+		if (ret && nl->error == -ENODEV)
+			return 0;
+	}
+	return ret;
+}
+
 static int detach_one(struct klink *nl, const struct device *dev, enum vdisk_detach_mode mode)
 {
 	struct device reply = { 0 };
@@ -25,7 +42,7 @@ static int detach_one(struct klink *nl, const struct device *dev, enum vdisk_det
 	int ret = 0;
 
 	snprintf(node, sizeof(node), "/dev/vdisk%u", dev->id);
-	if (klink_detach(nl, dev->id, mode, &reply)) {
+	if (detach_wait(nl, dev->id, mode, &reply)) {
 		ret = klink_error(nl, node);
 		if (nl->error == -EBUSY)
 			hint_busy(dev->id);

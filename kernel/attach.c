@@ -28,7 +28,7 @@ static void vdisk_free_arrays(struct vdisk_device *dev)
 	free_page((unsigned long)dev->bounce);
 }
 
-/* The last reference is gone: only memory is left. */
+/* Nothing refers to the device any more: only memory is left. */
 void vdisk_device_free(struct vdisk_device *dev)
 {
 	if (dev->have_set)
@@ -203,16 +203,13 @@ static void vdisk_choose_modes(struct vdisk_device *dev)
 	struct vdisk_file *vfile;
 	u32 i;
 
-	dev->dma_align = SECTOR_SIZE;
 	for (i = 0; i < dev->nr_files; i++) {
 		vfile = dev->files[i];
 		vdisk_file_probe_dio(vfile);
 		dev->io_align = vfile->dio_align ?: SECTOR_SIZE;
 		vdisk_file_set_mode(vfile, vfile->dio_align <= dev->sector_size &&
 					   vdisk_wants_direct(dev, vfile));
-		if (vfile->direct)
-			dev->dma_align = max(dev->dma_align, vfile->dio_mem);
-		else
+		if (!vfile->direct)
 			dev->flags |= VDISK_F_BUFFERED;
 		if (mapping_stable_writes(vfile->file->f_mapping))
 			dev->stable_writes = true;
@@ -333,6 +330,7 @@ static int vdisk_alloc_queues(struct vdisk_device *dev, u32 wanted)
 	for (i = 0; i < dev->nr_queues; i++) {
 		dev->queues[i].dev = dev;
 		init_llist_head(&dev->queues[i].batch);
+		spin_lock_init(&dev->queues[i].lock);
 	}
 	dev->set.ops = &vdisk_mq_ops;
 	dev->set.nr_hw_queues = dev->nr_queues;
@@ -354,7 +352,7 @@ static void vdisk_fill_limits(struct vdisk_device *dev, struct vdisk_limits *lim
 	lim->logical_block_size = dev->sector_size;
 	lim->physical_block_size = max_t(u32, dev->sector_size, 4096);
 	lim->io_opt = dev->chain->unit;
-	lim->dma_alignment = max_t(u32, dev->dma_align, SECTOR_SIZE) - 1;
+	lim->dma_alignment = SECTOR_SIZE - 1;
 	lim->stable_writes = dev->stable_writes;
 	if (!writable)
 		return;
@@ -438,26 +436,23 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 		vd_fail(err, ret, "cannot set up the block device (%d)", ret);
 		goto out_engine;
 	}
-	/* The gendisk holds a reference until ->free_disk. */
-	kref_get(&dev->refs);
 	WRITE_ONCE(dev->state, VDISK_STATE_LIVE);
 	ret = device_add_disk(NULL, dev->disk, vdisk_groups);
 	if (ret) {
 		WRITE_ONCE(dev->state, VDISK_STATE_DYING);
 		vd_fail(err, ret, "cannot add the disk (%d)", ret);
-		goto out_disk;
+		goto out_engine;
 	}
+	dev->added = true;
 	dev->major = MAJOR(disk_devt(dev->disk));
 	dev->minor = MINOR(disk_devt(dev->disk));
 	trace_vdisk_attach(dev->id, dev->chain->size);
 	kref_get(&dev->refs);
+	/* From here on others find it, and may detach it. */
+	smp_store_release(&dev->listed, true);
 	vdisk_event(dev, VDISK_EVENT_ATTACH);
 	return dev;
 
-out_disk:
-	/* ->free_disk runs for disks that were added; this one's reference is ours. */
-	put_disk(dev->disk);
-	vdisk_put(dev);
 out_engine:
 	vdisk_stop_engine(dev);
 out_members:

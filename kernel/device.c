@@ -11,8 +11,8 @@
 
 static DEFINE_XARRAY_ALLOC(vdisk_devices);
 
-/* A forced detach answers within this, whatever a file system does. */
-#define VDISK_FORCE_WAIT	(3 * HZ / 2)
+/* No command waits longer than this for a file system. */
+#define VDISK_WAIT	(3 * HZ / 2)
 
 int vdisk_register(struct vdisk_device *dev, s64 want)
 {
@@ -43,14 +43,31 @@ void vdisk_unregister(struct vdisk_device *dev)
 	xa_erase(&vdisk_devices, dev->id);
 }
 
+/*
+ * The gendisk outlives every reference to the device, and the device's memory
+ * the gendisk: openers may hold that for longer. A disk that was never added
+ * does not call ->free_disk.
+ */
 static void vdisk_kref_free(struct kref *refs)
 {
-	vdisk_device_free(container_of(refs, struct vdisk_device, refs));
+	struct vdisk_device *dev = container_of(refs, struct vdisk_device, refs);
+	bool added = dev->added;
+
+	if (dev->disk)
+		put_disk(dev->disk);
+	if (!added)
+		vdisk_device_free(dev);
 }
 
 void vdisk_put(struct vdisk_device *dev)
 {
 	kref_put(&dev->refs, vdisk_kref_free);
+}
+
+/* Only devices that are complete; under the registry's lock, which holds a reference. */
+static bool vdisk_try_get(struct vdisk_device *dev)
+{
+	return smp_load_acquire(&dev->listed) && kref_get_unless_zero(&dev->refs);
 }
 
 struct vdisk_device *vdisk_get(u32 id)
@@ -59,7 +76,7 @@ struct vdisk_device *vdisk_get(u32 id)
 
 	xa_lock(&vdisk_devices);
 	dev = xa_load(&vdisk_devices, id);
-	if (dev && (READ_ONCE(dev->state) == VDISK_STATE_NEW || !kref_get_unless_zero(&dev->refs)))
+	if (dev && !vdisk_try_get(dev))
 		dev = NULL;
 	xa_unlock(&vdisk_devices);
 	return dev;
@@ -72,8 +89,7 @@ struct vdisk_device *vdisk_get_next(unsigned long *id)
 
 	xa_lock(&vdisk_devices);
 	dev = xa_find(&vdisk_devices, &index, ULONG_MAX, XA_PRESENT);
-	while (dev && (READ_ONCE(dev->state) == VDISK_STATE_NEW ||
-		       !kref_get_unless_zero(&dev->refs)))
+	while (dev && !vdisk_try_get(dev))
 		dev = xa_find_after(&vdisk_devices, &index, ULONG_MAX, XA_PRESENT);
 	xa_unlock(&vdisk_devices);
 	*id = index;
@@ -121,7 +137,8 @@ static void vdisk_release(VDISK_RELEASE_ARGS)
 	if (disk_openers(disk))
 		return;
 	dev->write_opens = false;
-	if (dev->armed && (READ_ONCE(dev->flags) & VDISK_F_AUTOCLEAR))
+	if (dev->armed && READ_ONCE(dev->listed) && READ_ONCE(dev->state) == VDISK_STATE_LIVE &&
+	    (READ_ONCE(dev->flags) & VDISK_F_AUTOCLEAR))
 		vdisk_start_detach(dev);
 }
 
@@ -135,7 +152,7 @@ static int vdisk_set_read_only(struct block_device *bdev, bool ro)
 
 static void vdisk_free_disk(struct gendisk *disk)
 {
-	vdisk_put(disk->private_data);
+	vdisk_device_free(disk->private_data);
 }
 
 const struct block_device_operations vdisk_fops = {
@@ -152,7 +169,7 @@ static bool vdisk_count_inside(struct request *rq, void *data)
 {
 	struct vdisk_rq *cmd = blk_mq_rq_to_pdu(rq);
 
-	if (READ_ONCE(cmd->inside))
+	if (atomic_read(&cmd->inside))
 		(*(u32 *)data)++;
 	return true;
 }
@@ -166,20 +183,33 @@ u32 vdisk_inflight(struct vdisk_device *dev)
 	return count;
 }
 
-/* LIVE to DYING, so that no open succeeds any more. Forced: whoever has it open. */
-static bool vdisk_claim_for_detach(struct vdisk_device *dev, bool force, u32 *openers)
+static bool vdisk_claim(struct vdisk_device *dev)
+{
+	return cmpxchg(&dev->state, VDISK_STATE_LIVE, VDISK_STATE_DYING) == VDISK_STATE_LIVE;
+}
+
+/*
+ * LIVE to DYING if nobody has it open; under open_mutex, so that no open comes
+ * between. Returns 0, -EBUSY with the openers, -EALREADY, or -EINTR.
+ */
+static int vdisk_claim_unused(struct vdisk_device *dev, bool killable, u32 *openers)
 {
 	struct gendisk *disk = dev->disk;
-	bool ok = false;
+	int ret = 0;
 
-	mutex_lock(&disk->open_mutex);
+	if (!killable)
+		mutex_lock(&disk->open_mutex);
+	else if (mutex_lock_killable(&disk->open_mutex))
+		return -EINTR;
 	*openers = disk_openers(disk);
-	if (READ_ONCE(dev->state) == VDISK_STATE_LIVE && (force || !*openers)) {
-		WRITE_ONCE(dev->state, VDISK_STATE_DYING);
-		ok = true;
-	}
+	if (READ_ONCE(dev->state) != VDISK_STATE_LIVE)
+		ret = -EALREADY;
+	else if (*openers)
+		ret = -EBUSY;
+	else if (!vdisk_claim(dev))
+		ret = -EALREADY;
 	mutex_unlock(&disk->open_mutex);
-	return ok;
+	return ret;
 }
 
 /*
@@ -194,85 +224,112 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	if (dev->dead)
 		blk_mark_disk_dead(dev->disk);
 	del_gendisk(dev->disk);
+	/* A completion may have published its transfer and still be kicking workers. */
+	synchronize_rcu();
 	vdisk_stop_engine(dev);
 	dev->detach_error = vdisk_flush_files(dev);
+	/* A SET may still be flushing the files. */
+	mutex_lock(&dev->ctl_mutex);
 	vdisk_release_members(dev);
-	put_disk(dev->disk);
-	vdisk_unregister(dev);
+	mutex_unlock(&dev->ctl_mutex);
 	trace_vdisk_detach(dev->id, size);
 	/* As before it was there: who still holds a reference finds no device. */
 	WRITE_ONCE(dev->state, VDISK_STATE_NEW);
 	vdisk_event(dev, VDISK_EVENT_DETACH);
+	vdisk_unregister(dev);
 	complete_all(&dev->gone);
 	vdisk_put(dev);		/* the registry's */
 }
 
-/* Holds one reference on entry. */
+/* Holds one reference on entry. Runs once for each time it was queued: look first. */
 void vdisk_detach_fn(struct work_struct *work)
 {
 	struct vdisk_device *dev = container_of(work, struct vdisk_device, detach_work);
 	u32 openers;
 
 	if (READ_ONCE(dev->state) == VDISK_STATE_DYING ||
-	    vdisk_claim_for_detach(dev, false, &openers))
+	    !vdisk_claim_unused(dev, false, &openers))
 		vdisk_teardown(dev);
 	vdisk_put(dev);
 }
 
-static int vdisk_detach_lazy(struct vdisk_device *dev)
+/*
+ * Wait for the end, but not for ever: a command of generic netlink holds up the
+ * registration of families while it runs. Who gets a DYING device asks again.
+ */
+static int vdisk_await(struct vdisk_device *dev, struct vd_error *err)
 {
-	u32 openers;
+	long left = wait_for_completion_killable_timeout(&dev->gone, VDISK_WAIT);
 
-	mutex_lock(&dev->ctl_mutex);
-	WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
-	mutex_lock(&dev->disk->open_mutex);
-	dev->armed = true;
-	mutex_unlock(&dev->disk->open_mutex);
-	mutex_unlock(&dev->ctl_mutex);
-	if (!vdisk_claim_for_detach(dev, false, &openers))
-		return 0;
-	vdisk_start_detach(dev);
-	wait_for_completion_killable(&dev->gone);
-	return dev->detach_error;
-}
-
-static int vdisk_detach_force(struct vdisk_device *dev)
-{
-	u32 openers;
-
-	WRITE_ONCE(dev->dead, true);
-	/* Pairs with the list additions: what slips past is failed by its server. */
-	smp_mb();
-	vdisk_fail_queued(dev);
-	if (vdisk_claim_for_detach(dev, true, &openers))
-		vdisk_start_detach(dev);
-	wait_for_completion_timeout(&dev->gone, VDISK_FORCE_WAIT);
-	return 0;
-}
-
-/* 0, or -errno with a sentence. The device may still be dying after 0: see state. */
-int vdisk_detach(struct vdisk_device *dev, int mode, struct vd_error *err)
-{
-	u32 openers;
-
-	if (mode == VDISK_DETACH_FORCE)
-		return vdisk_detach_force(dev);
-	if (mode == VDISK_DETACH_LAZY)
-		return vdisk_detach_lazy(dev);
-	if (!vdisk_claim_for_detach(dev, false, &openers)) {
-		if (READ_ONCE(dev->state) == VDISK_STATE_DYING)
-			return vd_fail(err, -EBUSY, "vdisk%u is being detached already", dev->id);
-		return vd_fail(err, -EBUSY, "vdisk%u is busy: %u opener%s", dev->id, openers,
-			       openers == 1 ? "" : "s");
-	}
-	vdisk_start_detach(dev);
-	if (wait_for_completion_killable(&dev->gone))
+	if (left < 0)
 		return vd_fail(err, -EINTR, "interrupted; vdisk%u is still detaching", dev->id);
-	if (dev->detach_error)
+	if (left && dev->detach_error)
 		return vd_fail(err, dev->detach_error,
 			       "vdisk%u is detached, but its last flush failed (%d): recent writes may be lost",
 			       dev->id, dev->detach_error);
 	return 0;
+}
+
+static int vdisk_detach_lazy(struct vdisk_device *dev, struct vd_error *err)
+{
+	struct mutex *open_mutex = &dev->disk->open_mutex;
+	u32 openers;
+	int ret;
+
+	if (mutex_lock_killable(&dev->ctl_mutex))
+		return vd_fail(err, -EINTR, "interrupted");
+	ret = mutex_lock_killable(open_mutex);
+	if (!ret) {
+		WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
+		dev->armed = true;
+		mutex_unlock(open_mutex);
+		ret = vdisk_claim_unused(dev, true, &openers);
+	}
+	mutex_unlock(&dev->ctl_mutex);
+	if (ret == -EBUSY)
+		return 0;
+	if (ret == -EINTR)
+		return vd_fail(err, -EINTR, "interrupted");
+	if (!ret)
+		vdisk_start_detach(dev);
+	return vdisk_await(dev, err);
+}
+
+/* No mutex here that a stuck file system could hold. */
+static int vdisk_detach_force(struct vdisk_device *dev)
+{
+	WRITE_ONCE(dev->dead, true);
+	/* Pairs with the list additions: what slips past is failed by its server. */
+	smp_mb();
+	vdisk_fail_queued(dev);
+	if (vdisk_claim(dev))
+		vdisk_start_detach(dev);
+	wait_for_completion_timeout(&dev->gone, VDISK_WAIT);
+	return 0;
+}
+
+/*
+ * 0, or -errno with a sentence. After 0 the device may still be there: waiting
+ * for its last close (lazy) or for a file (DYING); the state tells.
+ */
+int vdisk_detach(struct vdisk_device *dev, int mode, struct vd_error *err)
+{
+	u32 openers;
+	int ret;
+
+	if (mode == VDISK_DETACH_FORCE)
+		return vdisk_detach_force(dev);
+	if (mode == VDISK_DETACH_LAZY)
+		return vdisk_detach_lazy(dev, err);
+	ret = vdisk_claim_unused(dev, true, &openers);
+	if (ret == -EBUSY)
+		return vd_fail(err, ret, "vdisk%u is busy: %u opener%s", dev->id, openers,
+			       openers == 1 ? "" : "s");
+	if (ret == -EINTR)
+		return vd_fail(err, ret, "interrupted");
+	if (!ret)
+		vdisk_start_detach(dev);
+	return vdisk_await(dev, err);
 }
 
 /* --- changing flags --- */
@@ -307,46 +364,67 @@ static bool vdisk_count_write(struct request *rq, void *data)
  * Writes that passed the check before the flag changed end here. New ones are
  * refused, so the count can only fall; reads go on, nothing is frozen.
  */
-static int vdisk_drain_writes(struct vdisk_device *dev)
+static int vdisk_drain_writes(struct vdisk_device *dev, struct vd_error *err)
 {
+	unsigned long end = jiffies + VDISK_WAIT;
 	u32 writes;
 
+	/* Who read the old flags in queue_rq has started its request by then. */
+	synchronize_rcu();
 	for (;;) {
 		writes = 0;
 		blk_mq_tagset_busy_iter(&dev->set, vdisk_count_write, &writes);
 		if (!writes)
-			return vdisk_flush_files(dev);
-		if (schedule_timeout_killable(1) && fatal_signal_pending(current))
-			return -EINTR;
+			break;
+		if (time_after(jiffies, end) || fatal_signal_pending(current))
+			return vd_fail(err, -EBUSY, "vdisk%u: %u writes are still inside a file",
+				       dev->id, writes);
+		schedule_timeout_killable(1);
 	}
+	if (vdisk_flush_files(dev))
+		return vd_fail(err, -EIO, "vdisk%u: the flush before read-only failed", dev->id);
+	return 0;
 }
 
-int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct vd_error *err)
+static int vdisk_set_flags(struct vdisk_device *dev, u32 flags, u32 mask, bool force,
+			   struct vd_error *err)
 {
-	bool to_ro, to_rw;
 	int ret;
 
-	mutex_lock(&dev->ctl_mutex);
-	mutex_lock(&dev->disk->open_mutex);
+	if (mutex_lock_killable(&dev->disk->open_mutex))
+		return vd_fail(err, -EINTR, "interrupted");
 	if (READ_ONCE(dev->state) != VDISK_STATE_LIVE)
 		ret = vd_fail(err, -ENODEV, "vdisk%u is being detached", dev->id);
 	else
 		ret = vdisk_check_set(dev, flags, mask, force, err);
-	if (!ret) {
-		to_ro = (mask & flags & VDISK_F_RDONLY) && !(dev->flags & VDISK_F_RDONLY);
-		to_rw = (mask & ~flags & VDISK_F_RDONLY) && (dev->flags & VDISK_F_RDONLY);
+	if (!ret)
 		WRITE_ONCE(dev->flags, (dev->flags & ~mask) | (flags & mask));
-	}
 	mutex_unlock(&dev->disk->open_mutex);
+	return ret;
+}
+
+/* All of the flags or none of them. May sleep, for a file system too. */
+int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct vd_error *err)
+{
+	u32 old, changed;
+	int ret;
+
+	if (mutex_lock_killable(&dev->ctl_mutex))
+		return vd_fail(err, -EINTR, "interrupted");
+	old = dev->flags;
+	ret = vdisk_set_flags(dev, flags, mask, force, err);
 	if (ret)
 		goto out;
-	if (to_ro || to_rw)
-		set_disk_ro(dev->disk, to_ro);
-	if (to_ro)
-		ret = vdisk_drain_writes(dev);
-	if (ret)
-		vd_fail(err, ret, "vdisk%u is read-only now, but its flush failed (%d)", dev->id,
-			ret);
+	changed = old ^ dev->flags;
+	if (changed & VDISK_F_RDONLY)
+		set_disk_ro(dev->disk, !(old & VDISK_F_RDONLY));
+	if (changed & ~old & VDISK_F_RDONLY)
+		ret = vdisk_drain_writes(dev, err);
+	if (ret) {
+		WRITE_ONCE(dev->flags, old);
+		set_disk_ro(dev->disk, false);
+		goto out;
+	}
 	disk_uevent(dev->disk, KOBJ_CHANGE);
 	vdisk_event(dev, VDISK_EVENT_CHANGE);
 out:

@@ -226,6 +226,7 @@ void vdisk_file_probe_dio(struct vdisk_file *vfile)
 		return;
 	if (vdisk_file_is_bdev(vfile)) {
 		vfile->dio_align = bdev_logical_block_size(I_BDEV(vfile->inode));
+		vfile->dio_mem = bdev_dma_alignment(I_BDEV(vfile->inode)) + 1;
 		return;
 	}
 	if (!vfs_getattr(&file->f_path, &stat, STATX_DIOALIGN, AT_STATX_SYNC_AS_STAT) &&
@@ -245,7 +246,7 @@ void vdisk_file_probe_dio(struct vdisk_file *vfile)
 void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct)
 {
 	vfile->direct = want_direct && vfile->dio_align && is_power_of_2(vfile->dio_align) &&
-			is_power_of_2(vfile->dio_mem) && vfile->dio_align <= PAGE_SIZE;
+			vfile->dio_mem <= SECTOR_SIZE && vfile->dio_align <= PAGE_SIZE;
 	vfile->nowait = vfile->file->f_mode & FMODE_NOWAIT;
 	/* Dirty pages from before would cost every direct read a write-back. */
 	if (vfile->direct)

@@ -47,7 +47,8 @@ static const struct nla_policy vdisk_get_policy[VDISK_A_MAX + 1] = {
 
 /*
  * The ack is built after the handler returned, so its text must outlive it. A
- * ring large enough for every handler that can run at once on its way out.
+ * ring large enough for every handler that can run at once on its way out; only
+ * callers with CAP_SYS_ADMIN get here.
  */
 static void vdisk_extack(struct genl_info *info, const struct vd_error *err)
 {
@@ -62,12 +63,14 @@ static void vdisk_extack(struct genl_info *info, const struct vd_error *err)
 	info->extack->_msg = slot;
 }
 
-/* The family's flag is only CAP_NET_ADMIN, and of any user namespace's making. */
-static int vdisk_may(struct sk_buff *skb, struct vd_error *err)
+/* The family's flag is only CAP_NET_ADMIN. */
+static int vdisk_may(struct sk_buff *skb, struct genl_info *info)
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
-	return vd_fail(err, -EPERM, "needs CAP_SYS_ADMIN in the initial user namespace");
+	/* A constant: who may not get further cannot churn the ring either. */
+	NL_SET_ERR_MSG(info->extack, "needs CAP_SYS_ADMIN in the initial user namespace");
+	return -EPERM;
 }
 
 /* --- ATTACH --- */
@@ -204,7 +207,7 @@ static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	struct vdisk_device *dev;
 	int ret;
 
-	ret = vdisk_may(skb, &err);
+	ret = vdisk_may(skb, info);
 	if (!ret)
 		ret = vdisk_count_attrs(info, &n, &err);
 	if (!ret)
@@ -285,7 +288,7 @@ static int vdisk_nl_detach(struct sk_buff *skb, struct genl_info *info)
 	struct vd_error err = {};
 	struct vdisk_device *dev;
 	u32 mode = VDISK_DETACH_PLAIN;
-	int ret = vdisk_may(skb, &err);
+	int ret = vdisk_may(skb, info);
 
 	if (ret)
 		goto out;
@@ -311,7 +314,7 @@ static int vdisk_nl_set(struct sk_buff *skb, struct genl_info *info)
 	struct vd_error err = {};
 	struct vdisk_device *dev;
 	u32 flags, mask;
-	int ret = vdisk_may(skb, &err);
+	int ret = vdisk_may(skb, info);
 
 	if (ret)
 		goto out;
@@ -380,16 +383,19 @@ static size_t vdisk_reply_size(const struct vdisk_device *dev)
 static int vdisk_nl_get(struct sk_buff *skb, struct genl_info *info)
 {
 	bool admin = netlink_capable(skb, CAP_SYS_ADMIN);
-	struct vd_error err = {};
 	struct vdisk_device *dev;
 	struct sk_buff *msg;
 	void *hdr;
 	int ret;
 
-	dev = vdisk_nl_device(info, &err);
-	if (IS_ERR(dev)) {
-		vdisk_extack(info, &err);
-		return PTR_ERR(dev);
+	if (!info->attrs[VDISK_A_ID]) {
+		NL_SET_ERR_MSG(info->extack, "which device? the ID is missing");
+		return -EINVAL;
+	}
+	dev = vdisk_get(nla_get_u32(info->attrs[VDISK_A_ID]));
+	if (!dev) {
+		NL_SET_ERR_MSG(info->extack, "no such vdisk device");
+		return -ENODEV;
 	}
 	ret = -ENOMEM;
 	msg = genlmsg_new(vdisk_reply_size(dev), GFP_KERNEL);

@@ -10,7 +10,6 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
-#include <linux/freezer.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
 #include <uapi/linux/sched/types.h>
@@ -24,20 +23,22 @@ static inline struct vdisk_device *cmd_dev(struct vdisk_rq *cmd)
 	return blk_mq_rq_from_pdu(cmd)->q->queuedata;
 }
 
+/* A file system's errno must not become one of the block layer's private codes. */
 static blk_status_t vdisk_status(int error)
 {
 	switch (error) {
 	case 0:
 		return BLK_STS_OK;
+	case -ENOSPC:
 	case -EDQUOT:
 	case -EFBIG:
-		return errno_to_blk_status(-ENOSPC);
-	case -EUCLEAN:
-	case -EACCES:
-	case -EROFS:
-		return BLK_STS_IOERR;
+		return BLK_STS_NOSPC;
+	case -EOPNOTSUPP:
+		return BLK_STS_NOTSUPP;
+	case -ETIMEDOUT:
+		return BLK_STS_TIMEOUT;
 	default:
-		return errno_to_blk_status(error);
+		return BLK_STS_IOERR;
 	}
 }
 
@@ -71,7 +72,6 @@ void vdisk_cmd_put(struct vdisk_rq *cmd)
 	if (!atomic_dec_and_test(&cmd->remaining))
 		return;
 	vdisk_cmd_release(dev, cmd);
-	WRITE_ONCE(cmd->inside, false);
 	if (unlikely(cmd->error)) {
 		vdisk_count_error(dev);
 		trace_vdisk_error(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT,
@@ -157,11 +157,18 @@ static struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *
 {
 	struct vdisk_io *io = &cmd->io;
 
-	if (cmd->io_used) {
-		io = mempool_alloc(dev->io_pool, GFP_NOIO);
-	} else {
-		cmd->io_used = true;
+	/*
+	 * All elements may sit in transfers that wait to be tried again: who
+	 * waits for one serves them, so one always comes back.
+	 */
+	while (cmd->io_used) {
+		io = mempool_alloc(dev->io_pool, GFP_NOWAIT | __GFP_NOWARN);
+		if (io)
+			break;
+		if (!vdisk_retry_one(dev))
+			schedule_timeout_uninterruptible(1);
 	}
+	cmd->io_used = true;
 	io->cmd = cmd;
 	io->done = 0;
 	io->attempts = 0;
@@ -199,12 +206,27 @@ static bool vdisk_io_again(struct vdisk_io *io, long ret)
 	return ret == -ENOMEM || (ret == -EOPNOTSUPP && io->nowait);
 }
 
+/*
+ * A write that synced may have consumed the error of an earlier, acknowledged
+ * one: files report those once. So its failure counts as a failed flush.
+ */
+static void vdisk_io_sticky(struct vdisk_io *io, long ret)
+{
+	struct vdisk_device *dev = cmd_dev(io->cmd);
+
+	if (!io->write || !(io->iocb.ki_flags & IOCB_DSYNC) || READ_ONCE(dev->dead))
+		return;
+	if (vdisk_status(ret) != BLK_STS_NOSPC)
+		WRITE_ONCE(dev->failed, true);
+}
+
 /* The transfer's outcome is in io->ret and nobody else looks at it. Any context. */
 static void vdisk_io_end(struct vdisk_io *io)
 {
 	struct vdisk_device *dev = cmd_dev(io->cmd);
 	long ret = io->ret;
 
+	atomic_dec(&io->cmd->inside);
 	if (ret > 0) {
 		io->done += min_t(u32, ret, io->len - io->done);
 		if (io->done < io->len && (io->write || !vdisk_io_pad(io))) {
@@ -218,6 +240,7 @@ static void vdisk_io_end(struct vdisk_io *io)
 		vdisk_retry_queue(dev, io);
 		return;
 	} else {
+		vdisk_io_sticky(io, ret);
 		vdisk_cmd_fail(io->cmd, ret);
 	}
 	vdisk_io_free(io);
@@ -235,8 +258,7 @@ static void vdisk_io_complete(struct kiocb *iocb, long ret)
 
 	if (io->write) {
 		/* Before the write is acknowledged: the next flush must see it. */
-		if (!atomic_read(&io->file->dirty))
-			atomic_set(&io->file->dirty, 1);
+		atomic_set_release(&io->file->dirty, 1);
 		if (S_ISREG(file_inode(io->file->file)->i_mode))
 			kiocb_end_write(iocb);
 	}
@@ -244,17 +266,16 @@ static void vdisk_io_complete(struct kiocb *iocb, long ret)
 	vdisk_io_put(io);
 }
 
-/* Freeze protection, as the file system expects it from whoever writes. */
-static bool vdisk_io_start_write(struct vdisk_io *io, bool nowait)
+/*
+ * Freeze protection, as the file system expects it from whoever writes. Never
+ * waits: writes to a frozen file system must not hold up reads behind them.
+ */
+static bool vdisk_io_start_write(struct vdisk_io *io)
 {
 	struct inode *inode = file_inode(io->file->file);
 
 	if (!S_ISREG(inode->i_mode))
 		return true;
-	if (!nowait) {
-		kiocb_start_write(&io->iocb);
-		return true;
-	}
 	if (!sb_start_write_trylock(inode->i_sb))
 		return false;
 	__sb_writers_release(inode->i_sb, SB_FREEZE_WRITE);
@@ -306,13 +327,14 @@ void vdisk_io_issue(struct vdisk_io *io, bool nowait)
 		iocb->ki_flags |= IOCB_NOWAIT;
 	if (io->write && (rq->cmd_flags & REQ_FUA))
 		iocb->ki_flags |= IOCB_DSYNC;
-	if (io->write && !vdisk_io_start_write(io, nowait)) {
+	if (io->write && !vdisk_io_start_write(io)) {
+		io->ret = -EAGAIN;
 		vdisk_retry_queue(cmd_dev(io->cmd), io);
 		return;
 	}
 	vdisk_cmd_iter(io->cmd, io->write ? ITER_SOURCE : ITER_DEST, io->off + io->done,
 		       io->len - io->done, &iter);
-	WRITE_ONCE(io->cmd->inside, true);
+	atomic_inc(&io->cmd->inside);
 	atomic_set(&io->ref, 2);
 	if (io->write) {
 		if (!nowait)
@@ -389,7 +411,7 @@ static int vdisk_cmd_step(struct vdisk_device *dev, struct vdisk_rq *cmd, bool n
 /*
  * Map and hand out what is left of a read or write. The caller holds one of
  * cmd->remaining and loses it here, unless the command moves to the slow list
- * with it.
+ * with it; without @nowait it also holds one of cmd->inside.
  */
 void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait)
 {
@@ -414,6 +436,8 @@ void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait)
 			break;
 		}
 	}
+	if (!nowait)
+		atomic_dec(&cmd->inside);
 	vdisk_cmd_put(cmd);
 }
 
@@ -426,19 +450,30 @@ static void vdisk_batch_one(struct vdisk_rq *cmd)
 	vdisk_group_leave(&group);
 }
 
+/* The next command in order of arrival. */
+struct vdisk_rq *vdisk_queue_pop(struct vdisk_queue *q)
+{
+	struct llist_node *node;
+
+	spin_lock(&q->lock);
+	if (!q->todo)
+		q->todo = llist_reverse_order(llist_del_all(&q->batch));
+	node = q->todo;
+	if (node)
+		q->todo = node->next;
+	spin_unlock(&q->lock);
+	return node ? llist_entry(node, struct vdisk_rq, node) : NULL;
+}
+
 static void vdisk_queue_run(struct vdisk_queue *q)
 {
-	struct vdisk_rq *cmd, *next;
-	struct llist_node *list;
+	struct vdisk_rq *cmd;
 	struct blk_plug plug;
 
-	while ((list = llist_del_all(&q->batch))) {
-		list = llist_reverse_order(list);
-		blk_start_plug(&plug);
-		llist_for_each_entry_safe(cmd, next, list, node)
-			vdisk_batch_one(cmd);
-		blk_finish_plug(&plug);
-	}
+	blk_start_plug(&plug);
+	while ((cmd = vdisk_queue_pop(q)))
+		vdisk_batch_one(cmd);
+	blk_finish_plug(&plug);
 }
 
 /*
@@ -454,14 +489,12 @@ int vdisk_queue_thread(void *data)
 	struct vdisk_scope scope;
 
 	sched_setattr_nocheck(current, &attr);
-	set_freezable();
 	vdisk_scope_enter(q->dev, &scope);
 	while (!kthread_should_stop()) {
-		set_current_state(TASK_IDLE | TASK_FREEZABLE);
+		set_current_state(TASK_IDLE);
 		if (llist_empty(&q->batch) && !kthread_should_stop())
 			schedule();
 		__set_current_state(TASK_RUNNING);
-		try_to_freeze();
 		vdisk_queue_run(q);
 	}
 	vdisk_scope_leave(&scope);
@@ -519,6 +552,7 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 		return status;
 	blk_mq_start_request(rq);
 	atomic_set(&cmd->remaining, 1);
+	atomic_set(&cmd->inside, 0);
 	cmd->error = 0;
 	cmd->mapped = 0;
 	cmd->bvec = NULL;
@@ -526,7 +560,6 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	cmd->bvec_owned = false;
 	cmd->have_ext = false;
 	cmd->io_used = false;
-	cmd->inside = false;
 
 	switch (req_op(rq)) {
 	case REQ_OP_READ:

@@ -15,7 +15,6 @@
 #include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/falloc.h>
-#include <linux/freezer.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -105,9 +104,11 @@ void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
 {
-	WRITE_ONCE(io->cmd->inside, false);
+	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
+	rcu_read_lock();
 	llist_add(&io->retry, &dev->retry);
 	vdisk_slow_kick(dev);
+	rcu_read_unlock();
 }
 
 static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev)
@@ -184,6 +185,8 @@ static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
 	for (i = 0; i < ARRAY_SIZE(bv); i++)
 		bvec_set_page(&bv[i], ZERO_PAGE(0), PAGE_SIZE, 0);
 	while (len) {
+		if (READ_ONCE(vfile->dev->dead))
+			return -EIO;
 		step = min_t(u64, len, ARRAY_SIZE(bv) * PAGE_SIZE);
 		init_sync_kiocb(&iocb, file);
 		iocb.ki_pos = pos;
@@ -192,6 +195,10 @@ static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
 		file_start_write(file);
 		ret = file->f_op->write_iter(&iocb, &iter);
 		file_end_write(file);
+		if (ret == -ENOMEM || ret == -EAGAIN) {
+			msleep(VDISK_RETRY_MAX_MS);
+			continue;
+		}
 		if (ret <= 0)
 			return ret ? ret : -EIO;
 		pos += ret;
@@ -233,12 +240,10 @@ static int vdisk_cmd_unmap(struct vdisk_device *dev, struct request *rq)
 			return ret;
 		vfile = to_vdisk_file(ext.file);
 		ret = vdisk_file_unmap(vfile, ext.file_pos, ext.len, zero, keep);
-		if (!ret && (rq->cmd_flags & REQ_FUA))
-			ret = vfs_fsync_range(vfile->file, 0, LLONG_MAX, 1);
 		if (ret)
 			return ret;
 	}
-	return 0;
+	return rq->cmd_flags & REQ_FUA ? vdisk_flush_files(dev) : 0;
 }
 
 /* --- inflated units --- */
@@ -328,17 +333,16 @@ static void vdisk_slow_cmd(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
 	int ret;
 
+	atomic_inc(&cmd->inside);
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
 		vdisk_cmd_map(cmd, false);
 		return;
 	case REQ_OP_FLUSH:
-		WRITE_ONCE(cmd->inside, true);
 		ret = vdisk_cmd_flush(dev);
 		break;
 	default:
-		WRITE_ONCE(cmd->inside, true);
 		ret = vdisk_cmd_unmap(dev, rq);
 	}
 	if (ret)
@@ -355,20 +359,27 @@ static void vdisk_retry_io(struct vdisk_io *io)
 	vdisk_io_issue(io, false);
 }
 
-static bool vdisk_slow_one(struct vdisk_device *dev, bool retries_only)
+/* Serve one transfer that could not end where it was tried. May sleep. */
+bool vdisk_retry_one(struct vdisk_device *dev)
 {
 	struct vdisk_io *io = vdisk_retry_pop(dev);
 	struct vdisk_group group;
+
+	if (!io)
+		return false;
+	vdisk_group_enter(blk_mq_rq_from_pdu(io->cmd), &group);
+	vdisk_retry_io(io);
+	vdisk_group_leave(&group);
+	return true;
+}
+
+static bool vdisk_slow_one(struct vdisk_device *dev)
+{
+	struct vdisk_group group;
 	struct vdisk_rq *cmd;
 
-	if (io) {
-		vdisk_group_enter(blk_mq_rq_from_pdu(io->cmd), &group);
-		vdisk_retry_io(io);
-		vdisk_group_leave(&group);
+	if (vdisk_retry_one(dev))
 		return true;
-	}
-	if (retries_only)
-		return false;
 	cmd = vdisk_slow_pop(dev);
 	if (!cmd)
 		return false;
@@ -397,7 +408,7 @@ void vdisk_slow_fn(struct work_struct *work)
 	WRITE_ONCE(slow->busy, true);
 	WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
 	vdisk_scope_enter(dev, &scope);
-	while (vdisk_slow_one(dev, false)) {
+	while (vdisk_slow_one(dev)) {
 		WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
 		cond_resched();
 	}
@@ -421,9 +432,9 @@ static void vdisk_rescue(struct vdisk_device *dev)
 	struct vdisk_scope scope;
 
 	vdisk_scope_enter(dev, &scope);
-	while (vdisk_slow_one(dev, true))
+	while (vdisk_retry_one(dev))
 		cond_resched();
-	vdisk_slow_one(dev, false);
+	vdisk_slow_one(dev);
 	vdisk_scope_leave(&scope);
 }
 
@@ -433,15 +444,14 @@ int vdisk_rescuer(void *data)
 	unsigned long seen = 0, runs;
 	int idle = 0;
 
-	set_freezable();
 	while (!kthread_should_stop()) {
 		if (!READ_ONCE(dev->watch)) {
-			wait_event_freezable(dev->rescue_wait,
-					     READ_ONCE(dev->watch) || kthread_should_stop());
+			wait_event_idle(dev->rescue_wait,
+					READ_ONCE(dev->watch) || kthread_should_stop());
 			idle = 0;
 		}
-		wait_event_freezable_timeout(dev->rescue_wait, kthread_should_stop(),
-					     VDISK_RESCUE_TICK);
+		wait_event_idle_timeout(dev->rescue_wait, kthread_should_stop(),
+					VDISK_RESCUE_TICK);
 		runs = READ_ONCE(dev->slow_runs);
 		if (vdisk_slow_pending(dev)) {
 			idle = 0;
@@ -462,14 +472,12 @@ int vdisk_rescuer(void *data)
 /* Forced detach: end what no file has yet, whoever would have served it. */
 void vdisk_fail_queued(struct vdisk_device *dev)
 {
-	struct vdisk_rq *cmd, *next;
-	struct llist_node *list;
+	struct vdisk_rq *cmd;
 	struct vdisk_io *io;
 	u32 i;
 
 	for (i = 0; i < dev->nr_queues; i++) {
-		list = llist_del_all(&dev->queues[i].batch);
-		llist_for_each_entry_safe(cmd, next, list, node) {
+		while ((cmd = vdisk_queue_pop(&dev->queues[i]))) {
 			vdisk_cmd_fail(cmd, -EIO);
 			vdisk_cmd_put(cmd);
 		}

@@ -49,7 +49,8 @@ TRACE_EVENT(vdisk_error,
 	TP_ARGS(id, op, pos, len, error),
 	TP_STRUCT__entry(__field(u32, id) __field(int, op) __field(u64, pos) __field(u32, len)
 			 __field(int, error)),
-	TP_fast_assign(__entry->id = id; __entry->op = (__force int)op; __entry->pos = pos; __entry->len = len;
+	TP_fast_assign(__entry->id = id; __entry->op = (__force int)op;
+		       __entry->pos = pos; __entry->len = len;
 		       __entry->error = error;),
 	TP_printk("vdisk%u op=%d pos=%llu len=%u error=%d", __entry->id, __entry->op,
 		  __entry->pos, __entry->len, __entry->error)

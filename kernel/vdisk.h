@@ -9,6 +9,7 @@
  *	gendisk.open_mutex	the block core's; claiming a device for detach
  *	vdisk_device.flush_mutex one flush of the files at a time; workers
  *	vdisk_claims_lock	mutex: which inode is a member of which device
+ *	vdisk_queue.lock	spinlock: the rest of a batch
  *	vdisk_device.list_lock	spinlock: queued slow commands
  *	vdisk_device.unit_lock	spinlock: who has which inflated unit
  *	the metadata cache's spinlock
@@ -108,6 +109,7 @@ struct vdisk_io {
  * struct vdisk_rq - a request's private data
  * @node: on a hardware queue's batch
  * @slow: on the device's slow list, under list_lock
+ * @inside: transfers and slow operations that a file has now
  * @remaining: transfers under way plus one for whoever maps
  * @mapped: bytes mapped and handed out so far
  * @bvec: the request's pages: its only bio's array, @inline_bvec, a mempool
@@ -122,6 +124,7 @@ struct vdisk_rq {
 	struct llist_node node;
 	struct list_head slow;
 	atomic_t remaining;
+	atomic_t inside;
 	int error;
 	u32 mapped;
 	u32 nr_bvec;
@@ -130,7 +133,6 @@ struct vdisk_rq {
 	bool bvec_owned;
 	bool have_ext;
 	bool io_used;
-	bool inside;
 	struct vd_extent ext;
 	struct bio_vec inline_bvec[VDISK_INLINE_BVECS];
 	struct vdisk_io io;
@@ -138,10 +140,13 @@ struct vdisk_rq {
 
 /*
  * A hardware queue: commands collected by queue_rq, drained as one batch by a
- * thread of its own.
+ * thread of its own. @todo is the rest of the batch under way, in order, under
+ * @lock: a forced detach can fail it while the thread is stuck.
  */
 struct vdisk_queue {
 	struct llist_head batch;
+	spinlock_t lock;
+	struct llist_node *todo;
 	struct task_struct *task;
 	struct vdisk_device *dev;
 };
@@ -162,7 +167,10 @@ struct vdisk_unit {
 
 /**
  * struct vdisk_device - /dev/vdiskN
- * @refs: registry look-ups, the detach work, the gendisk (until ->free_disk)
+ * @refs: the registry, look-ups, works; the last one puts the gendisk, whose
+ *	->free_disk frees the memory
+ * @added: device_add_disk() succeeded
+ * @listed: look-ups find it (release/acquire); not before it is complete
  * @state: enum vdisk_state; LIVE to DYING under open_mutex
  * @dead: forced detach: fail whatever no file has yet
  * @failed: a flush failed: writes and flushes fail from now on
@@ -184,6 +192,8 @@ struct vdisk_device {
 	bool dead;
 	bool failed;
 	bool map_inline;
+	bool added;
+	bool listed;
 	u32 flags;
 	struct gendisk *disk;
 	struct blk_mq_tag_set set;
@@ -234,7 +244,6 @@ struct vdisk_device {
 	u32 chain_images;		/* entries of paths and images */
 	u32 sector_size;
 	u32 io_align;			/* of the file looked at, during attach */
-	u32 dma_align;
 	bool stable_writes;
 	u64 diskseq;
 	u32 major;
@@ -294,6 +303,7 @@ void vdisk_error_fn(struct work_struct *work);
 /* request.c */
 extern const struct blk_mq_ops vdisk_mq_ops;
 int vdisk_queue_thread(void *data);
+struct vdisk_rq *vdisk_queue_pop(struct vdisk_queue *q);
 void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait);
 void vdisk_cmd_put(struct vdisk_rq *cmd);
 void vdisk_cmd_fail(struct vdisk_rq *cmd, int error);
@@ -305,6 +315,7 @@ void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_
 void vdisk_slow_fn(struct work_struct *work);
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io);	/* any context */
+bool vdisk_retry_one(struct vdisk_device *dev);
 void vdisk_slow_kick(struct vdisk_device *dev);
 void vdisk_watch(struct vdisk_device *dev);
 int vdisk_rescuer(void *data);

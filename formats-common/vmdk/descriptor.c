@@ -320,8 +320,11 @@ static int parse_extent_file(struct parser *p, struct vmdk_line *line, bool offs
 {
 	struct vmdk_text word;
 
-	if (line->kind == VDISK_SEG_ZERO)
-		return rest.len ? extent_bad(p, -EUCLEAN, "a ZERO extent has no file, but", rest) : 0;
+	if (line->kind == VDISK_SEG_ZERO) {
+		if (rest.len)
+			return extent_bad(p, -EUCLEAN, "a ZERO extent has no file, but", rest);
+		return 0;
+	}
 	if (line->access == VMDK_NOACCESS && !rest.len)
 		return 0;
 	if (!vmdk_text_quoted(&rest, &line->name) || !line->name.len)

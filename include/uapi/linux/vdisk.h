@@ -137,12 +137,12 @@ enum vdisk_attr {
 /* VDISK_A_FLAGS */
 #define VDISK_F_RDONLY		(1U << 0)	/* device refuses writes */
 #define VDISK_F_HARD_RDONLY	(1U << 1)	/* attached -r: SET cannot lift it */
-#define VDISK_F_AUTOCLEAR	(1U << 2)	/* detach at last close */
+#define VDISK_F_AUTOCLEAR	(1U << 2)	/* detach at last close, once held O_EXCL */
 #define VDISK_F_NO_PARTSCAN	(1U << 3)	/* ATTACH only */
 #define VDISK_F_ISOLATE		(1U << 4)	/* host must not activate what is on it */
 #define VDISK_F_NO_DISCARD	(1U << 5)	/* DISCARD completes without doing anything */
 #define VDISK_F_NO_FLUSH	(1U << 6)	/* FLUSH completes without doing anything */
-#define VDISK_F_BUFFERED	(1U << 7)	/* ATTACH: never O_DIRECT; GET: a file is buffered */
+#define VDISK_F_BUFFERED	(1U << 7)	/* never O_DIRECT; GET: some file is so */
 #define VDISK_F_SETTABLE	(VDISK_F_RDONLY | VDISK_F_AUTOCLEAR | VDISK_F_NO_DISCARD | \
 				 VDISK_F_NO_FLUSH | VDISK_F_ISOLATE)
 #define VDISK_F_FORCE		(1U << 31)	/* SET: RW to RO although open for writing */

@@ -355,7 +355,7 @@ static void write_run(struct ut_set *set, struct vd_fault *fault, int op, bool s
 
 			if (memcmp(buf + pos, old + pos, 512) &&
 			    !(in && !memcmp(buf + pos, new + pos - REQ_POS, 512)))
-				fail_msg("op %d, fault %ld: a third content at %d", op, i, (int)pos);
+				fail_msg("op %d, fault %ld: third content at %d", op, i, (int)pos);
 		}
 	}
 	assert_int_equal(ret, 0);

@@ -30,7 +30,8 @@ static void grain_sizes(void **state)
 
 	for (grain = 512; grain <= 1 * UT_MIB; grain *= 4) {
 		struct ut_disk *d = ut_disk_random(5 * UT_MIB + 512, grain, grain + 3, false);
-		struct img_cowd in_order = { 0 }, shuffled = { .seed = 4 }, cut = { .cut_last = true };
+		struct img_cowd in_order = { 0 }, shuffled = { .seed = 4 };
+		struct img_cowd cut = { .cut_last = true };
 
 		check_image(&in_order, d);
 		check_image(&shuffled, d);

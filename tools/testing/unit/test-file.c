@@ -73,13 +73,14 @@ static void memory_file_grows(void **state)
 
 static void descriptors(void **state)
 {
-	char path[] = "/tmp/vd-unit-XXXXXX";
 	struct vd_error err = { 0 };
+	FILE *tmp = tmpfile();
 	struct vd_file *f;
+	int fd, pipes[2];
 	u8 buf[64];
-	int fd = mkstemp(path), pipes[2];
 
-	assert_true(fd >= 0);
+	assert_non_null(tmp);
+	fd = fileno(tmp);
 	assert_int_equal(pwrite(fd, "0123456789", 10, 0), 10);
 	f = vd_ufile_fd(fd, true, &err);
 	assert_non_null(f);
@@ -94,8 +95,7 @@ static void descriptors(void **state)
 	vd_ufile_free(f);
 	/* The wrapper never owned the descriptor. */
 	assert_true(fcntl(fd, F_GETFD) >= 0);
-	close(fd);
-	unlink(path);
+	fclose(tmp);
 
 	assert_int_equal(pipe(pipes), 0);
 	f = vd_ufile_fd(pipes[0], false, &err);

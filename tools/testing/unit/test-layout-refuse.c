@@ -127,9 +127,19 @@ static void header_keys(void **state)
 		  "createType=\"monolithicFlat\"\n" FLAT, "CID" },
 		/* half a parent */
 		{ HEAD "parentFileNameHint=\"b.vmdk\"\n" FLAT, "parent" },
+		/* two lines that do not agree: readers differ in which they believe */
+		{ HEAD "CID=87654321\n" FLAT, "CID" },
+		{ HEAD "parentCID=12345678\n" FLAT, "parentCID" },
+		{ HEAD "version=2\n" FLAT, "version" },
+		{ HEAD FLAT "createType=\"vmfs\"\n", "createType" },
 		{ HEAD "isNativeSnapshot=\"yes\"\n" FLAT, "snapshot" },
 		/* unknown extents under an unknown type */
 		{ TYPELESS "createType=\"future\"\nRW 2048 FUTURE \"f\"\n", NULL },
+		{ HEAD FLAT "ddb.logicalSectorSize = \"8192\"\n", NULL },
+		/* lines as in a descriptor, but nothing that says so */
+		{ "CID=1\nversion=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n" FLAT,
+		  NULL },
+		{ FLAT, NULL },
 		/* not a descriptor at all */
 		{ "hello world\n", NULL },
 		{ "# Disk\nversion=1\n", NULL },
@@ -170,7 +180,9 @@ static void devices(void **state)
 	static const char *const texts[] = {
 		TYPELESS "createType=\"vmfsRaw\"\nRW 2048 VMFSRAW \"/dev/sda\"\n",
 		TYPELESS "createType=\"vmfsRawDeviceMap\"\nRW 2048 VMFSRDM \"a-rdm.vmdk\"\n",
-		TYPELESS "createType=\"vmfsPassthroughRawDeviceMap\"\nRW 2048 VMFSRDM \"a-rdmp.vmdk\"\n",
+		TYPELESS "createType=\"vmfsPassthroughRawDeviceMap\"\n"
+		"RW 2048 VMFSRDM \"a-rdmp.vmdk\"\n",
+		TYPELESS "createType=\"monolithicFlat\"\nRW 2048 FLAT \"/dev/sda\" 0\n",
 		TYPELESS "createType=\"fullDevice\"\nRW 2048 FLAT \"/dev/sda\" 0\n",
 		TYPELESS "createType=\"partitionedDevice\"\nRW 63 FLAT \"pt.vmdk\" 0\n"
 		"RW 2048 FLAT \"/dev/sda\" 63\n",
@@ -223,6 +235,15 @@ static void past_the_caps(void **state)
 	memset(text + at, '\n', room - at);
 	assert_true(refused("2 MiB", text, room, NULL));
 	assert_true(refused("1 MiB and a byte", text, VMDK_CAP_DESCRIPTOR + 1, NULL));
+
+	/* One byte decides: no other cap is near. */
+	at = (size_t)sprintf(text, HEAD FLAT);
+	memset(text + at, '#', room - at);
+	for (n = at - 1; n < room; n += 1000)
+		text[n] = '\n';
+	assert_int_equal(layout_of(text, VMDK_CAP_DESCRIPTOR, &l, &err), 0);
+	vd_free(l);
+	assert_true(refused("1 MiB and a byte of comments", text, VMDK_CAP_DESCRIPTOR + 1, NULL));
 
 	at = (size_t)sprintf(text, HEAD FLAT);
 	for (n = 0; n < VMDK_CAP_LINES; n++)
@@ -295,8 +316,60 @@ static void embedded_places(void **state)
 	/* "A descriptor area that is not text": what full encryption leaves. */
 	ut_pattern(s.buf.data + 512, 20 * 512, 0, 99);
 	assert_true(refused("noise", s.buf.data, s.buf.len, NULL));
+	ut_put32(&s.buf, IMG_H_VERSION, 2);
+	assert_true(refused("noise under version 2", s.buf.data, s.buf.len, "encrypt"));
 	ut_buf_free(&s.buf);
 	ut_disk_free(d);
+}
+
+static bool embedded_refused(const char *what, const char *lines, const char *word)
+{
+	struct ut_disk *d = ut_disk_random(UT_MIB, 65536, 1, false);
+	struct img_sparse s = { .flags = IMG_F_RGD };
+	char text[1024];
+	bool ret;
+
+	snprintf(text, sizeof(text), TYPELESS "createType=\"monolithicSparse\"\n%s", lines);
+	s.descriptor = text;
+	img_sparse_write(&s, d);
+	ret = refused(what, s.buf.data, s.buf.len, word);
+	ut_buf_free(&s.buf);
+	ut_disk_free(d);
+	return ret;
+}
+
+/* The text must be about the extent that it lies in. */
+static void embedded_texts(void **state)
+{
+	assert_true(embedded_refused("another kind", "RW 2048 FLAT \"x\" 0\n", "SPARSE"));
+	assert_true(embedded_refused("zeros first", "RW 1 ZERO\nRW 2048 SPARSE \"x\"\n", "SPARSE"));
+	assert_true(embedded_refused("more sectors than the header", "RW 2049 SPARSE \"x\"\n",
+				     "2049"));
+	assert_true(embedded_refused("no extent", "", "extent"));
+	assert_true(embedded_refused("COWD", "RW 2048 VMFSSPARSE \"x\"\n", NULL));
+}
+
+/* A descriptor area of the largest legal size, full of text: past the cap of a text. */
+static void embedded_too_long(void **state)
+{
+	static const char first[] = TYPELESS "createType=\"monolithicSparse\"\n"
+		"RW 2048 SPARSE \"x\"\n#";
+	struct img_sparse s = { .version = 1, .flags = IMG_F_NEWLINE };
+	u64 i, area = (u64)VMDK_CAP_DESC_SECTORS * 512;
+
+	s.desc = 6;
+	s.desc_sectors = VMDK_CAP_DESC_SECTORS;
+	s.gd = 1;
+	s.overhead = 6 + VMDK_CAP_DESC_SECTORS;
+	img_header(&s.buf, 0, &s, 2048, 128, s.gd);
+	ut_buf_size(&s.buf, 6 * 512 + area);
+	memset(s.buf.data + 6 * 512, '#', area);
+	for (i = 6 * 512 + 999; i < s.buf.len; i += 1000)
+		s.buf.data[i] = '\n';
+	ut_put(&s.buf, 6 * 512, first, strlen(first));
+	assert_true(refused("10 MiB of text", s.buf.data, s.buf.len, NULL));
+	assert_true(ut_alloc.bytes < 4 * UT_MIB);
+	ut_buf_free(&s.buf);
 }
 
 static int score(const void *data, size_t len)
@@ -514,6 +587,8 @@ int main(void)
 		cmocka_unit_test(lone_carriage_return),
 		cmocka_unit_test(past_the_caps),
 		cmocka_unit_test(embedded_places),
+		cmocka_unit_test(embedded_texts),
+		cmocka_unit_test(embedded_too_long),
 		cmocka_unit_test(probes),
 		cmocka_unit_test(damaged_blocks),
 		cmocka_unit_test(too_many_segments),

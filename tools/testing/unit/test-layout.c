@@ -139,7 +139,8 @@ static void stops_at_nul(void **state)
 static void every_kind(void **state)
 {
 	struct vd_layout *l = parse(
-		"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"custom\"\n"
+		"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
+		"createType=\"custom\"\n"
 		"RW 63 FLAT \"mbr.vmdk\" 0\n"
 		"RW 1 ZERO\n"
 		"RW 2048 SPARSE \"s001.vmdk\"\n"
@@ -210,6 +211,24 @@ static void names_as_written(void **state)
 		assert_int_equal(l->nr_segs, 1);
 		vd_free(l);
 	}
+}
+
+/* In some encodings the second byte of a letter is a backslash's; in others that is a path. */
+static void names_in_other_encodings(void **state)
+{
+	struct vd_layout *l = parse(
+		"# Disk DescriptorFile\nversion=1\nencoding=\"Shift_JIS\"\nCID=1\n"
+		"parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
+		"RW 2048 FLAT \"\x95\x5c.vmdk\" 0\n");
+
+	assert_int_equal(l->nr_segs, 1);
+	assert_string_equal(vd_layout_str(l, l->encoding), "Shift_JIS");
+	vd_free(l);
+	l = parse("# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1\n"
+		  "parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
+		  "RW 2048 FLAT \"\xe4.vmdk\" 0\n");
+	assert_int_equal(l->nr_segs, 1);
+	vd_free(l);
 }
 
 static void parents(void **state)
@@ -327,6 +346,12 @@ static void reasons_for_read_only(void **state)
 		assert_non_null(vd_layout_str(l, l->ro_reason));
 		vd_free(l);
 	}
+	l = parse(HEAD FLAT "ddb.logicalSectorSize = \"512\"\n");
+	assert_false(l->flags & VD_LAYOUT_WARNING);
+	vd_free(l);
+	l = parse(HEAD FLAT "ddb.logicalSectorSize = \"4096\"\n");
+	assert_true(l->flags & VD_LAYOUT_WARNING);
+	vd_free(l);
 	l = parse(texts[3]);
 	assert_true(l->flags & VD_LAYOUT_CBT);
 	assert_int_equal(l->version, 3);
@@ -480,6 +505,7 @@ int main(void)
 		cmocka_unit_test(zero_extent_keeps_its_place),
 		cmocka_unit_test(access_words),
 		cmocka_unit_test(names_as_written),
+		cmocka_unit_test(names_in_other_encodings),
 		cmocka_unit_test(parents),
 		cmocka_unit_test(content_ids),
 		cmocka_unit_test(data_base),

@@ -449,7 +449,7 @@ static void lying_backend(void **state)
 	LIE(lie.len = 4096 + 512);
 	LIE(lie.len = UINT64_MAX - 511);
 	LIE(lie.type = (enum vd_extent_type)4);
-	LIE(lie.type = (enum vd_extent_type)-1);
+	LIE(lie.type = (enum vd_extent_type)99);
 	LIE(lie.file = NULL);
 	LIE(lie.file_pos = VD_CAP_FILE_BYTES);
 	LIE(lie.file_pos = UINT64_MAX - 511);

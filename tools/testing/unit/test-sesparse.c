@@ -42,6 +42,22 @@ static void content(void **state)
 	}
 }
 
+/* Tables that are not there: 16 MiB each of nothing, between and behind others. */
+static void absent_tables(void **state)
+{
+	struct ut_disk *d = ut_disk_new(60 * UT_MIB, GRAIN);
+	struct img_sesparse s = { 0 };
+	u64 g;
+
+	for (g = 0; g < d->nr; g += 7) {
+		if (g / 4096 == 1 || (g / 4096 == 2 && g % 2))
+			ut_disk_set(d, g, g % 3 ? UT_DATA : UT_ZERO, 8);
+	}
+	check_image(&s, d);
+	ut_buf_free(&s.buf);
+	ut_disk_free(d);
+}
+
 /* Slots past 4095: the low twelve bits of the index stand above the others. */
 static void split_index(void **state)
 {
@@ -292,6 +308,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(content),
+		cmocka_unit_test(absent_tables),
 		cmocka_unit_test(split_index),
 		cmocka_unit_test(over_a_parent),
 		cmocka_unit_test(lies),

@@ -141,6 +141,11 @@ static void bad_footers(void **state)
 		{ "end marker of another type", -512 + 12, 4, 1 },
 		{ "footer's magic", -1024, 4, 0 },
 		{ "footer's version", -1024 + IMG_H_VERSION, 4, 9 },
+		{ "footer's version is another", -1024 + IMG_H_VERSION, 4, 1 },
+		{ "footer's flags are others", -1024 + IMG_H_FLAGS, 4,
+		  IMG_F_NEWLINE | IMG_F_COMPRESSED | IMG_F_MARKERS | IMG_F_ZERO_GTE },
+		{ "footer's grain size is another", -1024 + IMG_H_GRAIN, 8, 64 },
+		{ "footer is not compressed", -1024 + IMG_H_COMPRESS, 2, 0 },
 		{ "footer's directory at the end again", -1024 + IMG_H_GD, 8, IMG_GD_AT_END },
 		{ "footer's directory 0", -1024 + IMG_H_GD, 8, 0 },
 		{ "footer's directory past the end", -1024 + IMG_H_GD, 8, 1ULL << 30 },
@@ -251,6 +256,76 @@ static void bad_grains(void **state)
 	}
 	free(buf);
 	ut_buf_free(&st.s.buf);
+	ut_disk_free(d);
+}
+
+/* Too short for a footer, at every length. */
+static void tiny_files(void **state)
+{
+	struct img_sparse s = { .version = 3, .flags = IMG_F_NEWLINE | IMG_F_COMPRESSED |
+							IMG_F_MARKERS };
+	struct ut_set set;
+	size_t len;
+
+	img_header(&s.buf, 0, &s, 128, 128, IMG_GD_AT_END);
+	for (len = 512; len <= 2048; len += 128) {
+		ut_buf_size(&s.buf, len);
+		set_of(&set, &s.buf, 65536);
+		ut_assert_refused(&set, "no room for a footer");
+		ut_set_free(&set);
+	}
+	ut_buf_free(&s.buf);
+}
+
+/*
+ * The file ends inside the last record. The buffer still holds the same record
+ * from a whole file: what is not there now must not come from then.
+ */
+static void cut_record_and_stale_buffer(void **state)
+{
+	static const u32 keep[] = { 1, 3, 4, 5, 11, 12, 13, 100, 400 };
+	struct ut_disk *d = ut_disk_new(2 * GRAIN, GRAIN);
+	struct vd_unit unit = { 0 };
+	struct vd_chain *whole, *cut;
+	struct ut_set set, cut_set;
+	u8 buf[512];
+	size_t i;
+	int bare;
+
+	ut_disk_set(d, 0, UT_DATA, 1);
+	ut_disk_set(d, 1, UT_DATA, 1);
+	for (bare = 0; bare < 2; bare++) {
+		struct img_stream st = { .level = 6, .no_markers = bare };
+		u64 gt, last;
+
+		img_stream_write(&st, d);
+		gt = ut_get_le(&st.s.buf, st.s.gd * 512, 4);
+		last = ut_get_le(&st.s.buf, gt * 512 + 4, 4) * 512;
+		set_of(&set, &st.s.buf, d->size);
+		whole = ut_open(&set);
+		assert_int_equal(vd_unit_prepare(&unit, whole->max_unit), 0);
+		for (i = 0; i < ARRAY_SIZE(keep); i++) {
+			struct ut_buf part = { .data = st.s.buf.data, .len = last + keep[i] };
+			int ret;
+
+			assert_int_equal(vd_read(whole, &unit, GRAIN, buf, 512), 0);
+			assert_memory_equal(buf, d->data + GRAIN, 512);
+			set_of(&cut_set, &part, d->size);
+			cut = ut_open(&cut_set);
+			ret = vd_read(cut, &unit, GRAIN, buf, 512);
+			if (ret != -EUCLEAN && ret != -EIO)
+				fail_msg("%u bytes of the record: read returned %d", keep[i], ret);
+			vd_chain_close(cut);
+			ut_set_free(&cut_set);
+			/* The chain that the unit was of is gone: start afresh. */
+			vd_unit_release(&unit);
+			assert_int_equal(vd_unit_prepare(&unit, whole->max_unit), 0);
+		}
+		vd_unit_release(&unit);
+		vd_chain_close(whole);
+		ut_set_free(&set);
+		ut_buf_free(&st.s.buf);
+	}
 	ut_disk_free(d);
 }
 
@@ -388,7 +463,9 @@ int main(void)
 		cmocka_unit_test(empty),
 		cmocka_unit_test(capacity_in_the_footer_only),
 		cmocka_unit_test(bad_footers),
+		cmocka_unit_test(tiny_files),
 		cmocka_unit_test(bad_grains),
+		cmocka_unit_test(cut_record_and_stale_buffer),
 		cmocka_unit_test(inflated_size),
 		cmocka_unit_test(aliased_grains),
 		cmocka_unit_test(sequential_reads_inflate_once),

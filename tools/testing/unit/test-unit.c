@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Packed units: what the loader makes of a backend's answers, and the layout of raw files. */
+/* Packed units: what the loader makes of a backend's answers; sizes of raw files. */
 #include <zlib.h>
 #include "ut.h"
 
@@ -237,86 +237,6 @@ static void raw_sizes(void **state)
 	}
 }
 
-static void layouts_without_memory(void **state)
-{
-	static const char text[] = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
-		"createType=\"custom\"\nRW 8 FLAT \"a\" 0\nRW 8 ZERO\nddb.comment=\"x\"\n";
-	const struct vd_format *formats[] = { &vd_format_raw, &vd_format_vmdk };
-	struct vd_file *file = vd_ufile_mem(text, strlen(text), false);
-	size_t f;
-	long i;
-
-	for (f = 0; f < ARRAY_SIZE(formats); f++) {
-		for (i = 1;; i++) {
-			struct vd_error err = { 0 };
-			struct vd_layout *l = NULL;
-			int ret;
-
-			ut_alloc_start(i, false);
-			ret = formats[f]->user->layout(file, &l, &err);
-			ut_alloc_stop();
-			if (!ut_alloc.failed) {
-				assert_int_equal(ret, 0);
-				vd_free(l);
-				break;
-			}
-			assert_int_equal(ret, -ENOMEM);
-			assert_null(l);
-			ut_assert_sentence(&err, ret);
-		}
-		assert_true(i > 1);
-	}
-	vd_ufile_free(file);
-}
-
-/* The i-th read of a descriptor fails or is short: an error, never half a text. */
-static void layouts_with_bad_reads(void **state)
-{
-	u8 *text = ut_xalloc(600 * UT_KIB);
-	struct vd_fault fault = { .countdown = -1, .error = EIO };
-	struct vd_file *low, *file;
-	size_t at;
-	int kind;
-	long i;
-
-	at = (size_t)sprintf((char *)text, "# Disk DescriptorFile\nversion=1\nCID=1\n"
-			     "parentCID=ffffffff\ncreateType=\"custom\"\nRW 8 FLAT \"a\" 0\n");
-	while (at < 590 * UT_KIB) {
-		memset(text + at, '#', 1000);
-		text[at + 1000] = '\n';
-		at += 1001;
-	}
-	at += (size_t)sprintf((char *)text + at, "RW 8 FLAT \"b\" 0\n");
-	low = vd_ufile_mem(text, at, false);
-	file = vd_ufile_fault(low, &fault);
-	for (kind = 0; kind < 2; kind++) {
-		for (i = 1;; i++) {
-			struct vd_error err = { 0 };
-			struct vd_layout *l = NULL;
-			int ret;
-
-			fault = (struct vd_fault){ .countdown = i, .error = EIO,
-						   .short_read = kind == 1 };
-			ret = vd_format_vmdk.user->layout(file, &l, &err);
-			if (!ret) {
-				assert_int_equal(l->nr_segs, 2);
-				vd_free(l);
-			} else {
-				assert_int_equal(ret, -EIO);
-				ut_assert_sentence(&err, ret);
-				assert_null(l);
-			}
-			if (!fault.fired)
-				break;
-			assert_true(kind == 1 || ret);
-		}
-		assert_true(i > 1);
-	}
-	vd_ufile_free(file);
-	vd_ufile_free(low);
-	free(text);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,8 +246,6 @@ int main(void)
 		cmocka_unit_test(sizes_of_units),
 		cmocka_unit_test(not_for_this_buffer),
 		cmocka_unit_test(raw_sizes),
-		cmocka_unit_test(layouts_without_memory),
-		cmocka_unit_test(layouts_with_bad_reads),
 	};
 
 	return cmocka_run_group_tests_name("unit", tests, NULL, NULL);
