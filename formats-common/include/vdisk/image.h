@@ -69,7 +69,9 @@ void vd_chain_close(struct vd_chain *chain);
  * @len: multiple of 512, > 0; clipped at the disk's end
  * @flags: VD_MAP_*
  *
- * Merges neighbours that are contiguous in the file. HOLE means that no image
+ * Merges neighbours that are contiguous in the file, as far as their tables are
+ * in memory: what follows the first answer never waits, so an extent may end
+ * before its neighbour does. HOLE means that no image
  * has it. -EAGAIN (NOWAIT only), -EUCLEAN, -EIO, -EROFS (WRITE), -EACCES (a
  * NOACCESS segment). Without NOWAIT it may sleep.
  */
