@@ -254,6 +254,15 @@ void vdisk_detach_fn(struct work_struct *work)
 }
 
 /*
+ * The device is gone and its work about to drop the last references but the
+ * caller's. With that done before the reply, the module can be removed after it.
+ */
+static void vdisk_end_work(struct vdisk_device *dev)
+{
+	flush_work(&dev->detach_work);
+}
+
+/*
  * Wait for the end, but not for ever: a command of generic netlink holds up the
  * registration of families while it runs. Who gets a DYING device asks again.
  */
@@ -263,6 +272,8 @@ static int vdisk_await(struct vdisk_device *dev, struct vd_error *err)
 
 	if (left < 0)
 		return vd_fail(err, -EINTR, "interrupted; vdisk%u is still detaching", dev->id);
+	if (left)
+		vdisk_end_work(dev);
 	if (left && dev->detach_error)
 		return vd_fail(err, dev->detach_error,
 			       "vdisk%u is detached, but its last flush failed (%d): recent writes may be lost",
@@ -304,7 +315,8 @@ static int vdisk_detach_force(struct vdisk_device *dev)
 	vdisk_fail_queued(dev);
 	if (vdisk_claim(dev))
 		vdisk_start_detach(dev);
-	wait_for_completion_timeout(&dev->gone, VDISK_WAIT);
+	if (wait_for_completion_timeout(&dev->gone, VDISK_WAIT))
+		vdisk_end_work(dev);
 	return 0;
 }
 

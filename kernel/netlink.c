@@ -157,7 +157,7 @@ static int vdisk_copy_attrs(struct genl_info *info, const struct vdisk_counts *n
 	return 0;
 }
 
-static int vdisk_check_tables(const struct vdisk_attach *a, struct vd_error *err)
+static int vdisk_check_request(const struct vdisk_attach *a, struct vd_error *err)
 {
 	u32 i;
 
@@ -212,8 +212,6 @@ static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
 		ret = vdisk_count_attrs(info, &n, &err);
 	if (!ret)
 		ret = vdisk_copy_attrs(info, &n, &a, &err);
-	if (!ret)
-		ret = vdisk_check_tables(&a, &err);
 	if (ret)
 		goto out;
 	if (attrs[VDISK_A_ID])
@@ -228,10 +226,9 @@ static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
 		a.name = nla_data(attrs[VDISK_A_NAME]);
 	if (attrs[VDISK_A_UUID])
 		a.uuid = nla_data(attrs[VDISK_A_UUID]);
-	if (a.name && strchr(a.name, '/')) {
-		ret = vd_fail(&err, -EINVAL, "the name must not hold '/'");
+	ret = vdisk_check_request(&a, &err);
+	if (ret)
 		goto out;
-	}
 	dev = vdisk_attach(&a, &err);
 	if (IS_ERR(dev)) {
 		ret = PTR_ERR(dev);

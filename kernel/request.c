@@ -3,7 +3,7 @@
  * The I/O engine's fast path.
  *
  * queue_rq only collects: it answers what needs no file, and puts the rest on
- * its hardware queue's list. The queue's worker drains a batch under one plug,
+ * its hardware queue's list. The queue's thread drains a batch under one plug,
  * maps each command without waiting and hands the request's own pages to the
  * file. What would wait goes to the slow workers (slow.c).
  */

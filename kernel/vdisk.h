@@ -4,10 +4,12 @@
  *
  * Lock order, outermost first:
  *
- *	vdisk_device.ctl_mutex	SET against SET; never held over add_disk, del_gendisk
- *				or the last fput, never taken on the I/O path
+ *	vdisk_device.ctl_mutex	SET against SET, and against detach closing the files;
+ *				never held over add_disk or del_gendisk, never taken
+ *				on the I/O path
  *	gendisk.open_mutex	the block core's; claiming a device for detach
  *	vdisk_device.flush_mutex one flush of the files at a time; workers
+ *	vdisk_device.bounce_lock one misaligned metadata read of a direct file
  *	vdisk_claims_lock	mutex: which inode is a member of which device
  *	vdisk_queue.lock	spinlock: the rest of a batch
  *	vdisk_device.list_lock	spinlock: queued slow commands
@@ -17,7 +19,7 @@
  * No spinlock of ours is taken in interrupt context: completions touch only
  * atomics, the lock-free lists and, for a retry, an irq-safe list.
  *
- * A file system is entered from workers and the device's own thread, never
+ * A file system is entered from workers and the device's own threads, never
  * from queue_rq.
  */
 #ifndef VDISK_H

@@ -277,6 +277,9 @@ static void test_attributes(void)
 	nl_put_str(&req, VDISK_A_NAME, "../sda");
 	refused(&req, 0, "a name with slashes");
 	valid_base(&req);
+	nl_put_str(&req, VDISK_A_NAME, ".hidden");
+	refused(&req, 0, "a name that begins with a dot");
+	valid_base(&req);
 	nl_put_str(&req, VDISK_A_UUID, text);
 	refused(&req, 0, "a UUID of 5000 bytes");
 
