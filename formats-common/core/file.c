@@ -49,20 +49,110 @@ int vd_file_read_tail(struct vd_file *file, u64 pos, void *buf, u32 len)
 }
 VD_EXPORT(vd_file_read_tail);
 
+static int may_write(const struct vd_file *file, u64 pos, u64 len)
+{
+	if (!file->writable)
+		return -EROFS;
+	return range_is_sane(pos, len) ? 0 : -EFBIG;
+}
+
 int vd_file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 {
-	if (!file->writable || !file->ops->write)
-		return -EROFS;
-	if (!range_is_sane(pos, len))
-		return -EFBIG;
-	return file->ops->write(file, pos, buf, len);
+	int ret = may_write(file, pos, len);
+
+	if (ret)
+		return ret;
+	ret = file->ops->write(file, pos, buf, len);
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
 }
 VD_EXPORT(vd_file_write);
 
+int vd_file_truncate(struct vd_file *file, u64 size)
+{
+	int ret = may_write(file, 0, size);
+
+	if (ret)
+		return ret;
+	if (file->fixed || !file->ops->truncate)
+		return -EOPNOTSUPP;
+	ret = file->ops->truncate(file, size);
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
+}
+VD_EXPORT(vd_file_truncate);
+
+int vd_file_punch(struct vd_file *file, u64 pos, u64 len)
+{
+	int ret = may_write(file, pos, len);
+
+	if (ret)
+		return ret;
+	if (!file->ops->punch)
+		return -EOPNOTSUPP;
+	ret = file->ops->punch(file, pos, len);
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
+}
+VD_EXPORT(vd_file_punch);
+
+/* Zeros to write where a file cannot make them itself. */
+static const u8 zeroes[VD_META_BLOCK] __attribute__((aligned(VD_META_BLOCK)));
+
+static int write_zeroes(struct vd_file *file, u64 pos, u64 len)
+{
+	while (len) {
+		u32 step = (u32)min_t(u64, len, sizeof(zeroes));
+		int ret = vd_file_write(file, pos, zeroes, step);
+
+		if (ret)
+			return ret;
+		pos += step;
+		len -= step;
+	}
+	return 0;
+}
+
+int vd_file_zero(struct vd_file *file, u64 pos, u64 len, bool unmap)
+{
+	int ret = may_write(file, pos, len);
+
+	if (ret)
+		return ret;
+	ret = -EOPNOTSUPP;
+	if (unmap && file->ops->punch)
+		ret = file->ops->punch(file, pos, len);
+	else if (!unmap && file->ops->zero)
+		ret = file->ops->zero(file, pos, len);
+	if (ret == -EOPNOTSUPP)
+		return write_zeroes(file, pos, len);
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
+}
+VD_EXPORT(vd_file_zero);
+
+int vd_file_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	int ret = may_write(file, pos, len);
+
+	if (ret)
+		return ret;
+	if (!file->ops->allocate)
+		return -EOPNOTSUPP;
+	ret = file->ops->allocate(file, pos, len);
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
+}
+VD_EXPORT(vd_file_allocate);
+
+/*
+ * The mark goes first: what is changed while the flush runs marks the file
+ * again. After a failure it does not come back, as a file tells such an error
+ * once: the caller must not try again and call that success.
+ */
 int vd_file_flush(struct vd_file *file)
 {
-	/* Nothing of a file that is never written can be waiting. */
-	if (!file->writable || !file->ops->flush)
+	if (!file->writable || !vd_atomic_xchg(&file->dirty, 0))
 		return 0;
 	return file->ops->flush(file);
 }

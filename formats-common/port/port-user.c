@@ -9,6 +9,7 @@
 
 bool (*vd_alloc_hook)(size_t size);
 void (*vd_log_hook)(const char *text);
+unsigned int vd_bugs;
 
 static bool may_allocate(size_t size)
 {

@@ -93,6 +93,13 @@ static int mem_zero(struct vd_file *file, u64 pos, u64 len)
 	return 0;
 }
 
+static int mem_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	struct mem_file *m = to_mem_file(file);
+
+	return pos + len > m->len ? mem_set_len(m, pos + len) : 0;
+}
+
 static const struct vd_file_ops mem_ops = {
 	.read = mem_read,
 	.write = mem_write,
@@ -101,6 +108,7 @@ static const struct vd_file_ops mem_ops = {
 	.truncate = mem_truncate,
 	.punch = mem_zero,
 	.zero = mem_zero,
+	.allocate = mem_allocate,
 };
 
 static void mem_release(struct vd_ufile *u)

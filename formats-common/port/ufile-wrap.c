@@ -116,6 +116,18 @@ static int wrap_zero(struct vd_file *file, u64 pos, u64 len)
 	return w->lower->ops->zero(w->lower, pos, len);
 }
 
+static int wrap_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	struct wrapper *w = to_wrapper(file);
+	int ret = before(w, VD_OP_ALLOCATE, pos, len, NULL);
+
+	if (ret)
+		return ret;
+	if (!w->lower->ops->allocate)
+		return -EOPNOTSUPP;
+	return w->lower->ops->allocate(w->lower, pos, len);
+}
+
 static const struct vd_file_ops wrap_ops = {
 	.read = wrap_read,
 	.write = wrap_write,
@@ -124,6 +136,7 @@ static const struct vd_file_ops wrap_ops = {
 	.truncate = wrap_truncate,
 	.punch = wrap_punch,
 	.zero = wrap_zero,
+	.allocate = wrap_allocate,
 };
 
 static struct wrapper *wrap(struct vd_file *lower)

@@ -110,6 +110,20 @@ static int fd_zero(struct vd_file *file, u64 pos, u64 len)
 	return fd_fallocate(file, FALLOC_FL_ZERO_RANGE, pos, len);
 }
 
+static int fd_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	int ret;
+
+	if (to_fd_file(file)->is_bdev)
+		return pos + len > file->size ? -ENOSPC : 0;
+	do {
+		ret = fallocate(to_fd_file(file)->fd, 0, (off_t)pos, (off_t)len);
+	} while (ret && errno == EINTR);
+	if (!ret)
+		return 0;
+	return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
 static const struct vd_file_ops fd_ops = {
 	.read = fd_read,
 	.write = fd_write,
@@ -118,6 +132,7 @@ static const struct vd_file_ops fd_ops = {
 	.truncate = fd_truncate,
 	.punch = fd_punch,
 	.zero = fd_zero,
+	.allocate = fd_allocate,
 };
 
 static int check_fd(int fd, bool writable, bool *is_bdev, struct vd_error *err)
@@ -156,6 +171,7 @@ struct vd_file *vd_ufile_fd(int fd, bool writable, struct vd_error *err)
 	}
 	f->base.file.ops = &fd_ops;
 	f->base.file.writable = writable;
+	f->base.file.fixed = is_bdev;
 	f->fd = fd;
 	f->is_bdev = is_bdev;
 	ret = fd_size(&f->base.file, &f->base.file.size);

@@ -123,6 +123,14 @@ static inline void put_unaligned_le32(u32 v, void *p)
 	b[3] = (u8)(v >> 24);
 }
 
+static inline void put_unaligned_le64(u64 v, void *p)
+{
+	u8 *b = p;
+
+	put_unaligned_le32((u32)v, b);
+	put_unaligned_le32((u32)(v >> 32), b + 4);
+}
+
 static inline u32 le32_to_cpu(__le32 v)
 {
 	return get_unaligned_le32(&v);
@@ -169,6 +177,14 @@ static inline void list_add_tail(struct list_head *n, struct list_head *h)
 	h->prev = n;
 }
 
+static inline void list_add(struct list_head *n, struct list_head *h)
+{
+	n->next = h->next;
+	n->prev = h;
+	h->next->prev = n;
+	h->next = n;
+}
+
 static inline void list_del(struct list_head *n)
 {
 	n->prev->next = n->next;
@@ -181,6 +197,17 @@ static inline void list_move_tail(struct list_head *n, struct list_head *h)
 	list_add_tail(n, h);
 }
 
+static inline void list_splice_tail_init(struct list_head *list, struct list_head *h)
+{
+	if (list_empty(list))
+		return;
+	list->next->prev = h->prev;
+	h->prev->next = list->next;
+	list->prev->next = h;
+	h->prev = list->prev;
+	INIT_LIST_HEAD(list);
+}
+
 struct vd_spinlock {
 	pthread_mutex_t mutex;
 };
@@ -190,6 +217,29 @@ struct vd_spinlock {
 #define vd_spin_lock(l)		pthread_mutex_lock(&(l)->mutex)
 #define vd_spin_unlock(l)	pthread_mutex_unlock(&(l)->mutex)
 
+/* May sleep while held; the kernel's mutex. */
+struct vd_mutex {
+	pthread_mutex_t mutex;
+};
+
+#define vd_mutex_init(l)	pthread_mutex_init(&(l)->mutex, NULL)
+#define vd_mutex_destroy(l)	pthread_mutex_destroy(&(l)->mutex)
+#define vd_mutex_lock(l)	pthread_mutex_lock(&(l)->mutex)
+#define vd_mutex_unlock(l)	pthread_mutex_unlock(&(l)->mutex)
+
+typedef struct {
+	int v;
+} vd_atomic;
+
+#define vd_atomic_read(a)	__atomic_load_n(&(a)->v, __ATOMIC_RELAXED)
+#define vd_atomic_set(a, x)	__atomic_store_n(&(a)->v, x, __ATOMIC_SEQ_CST)
+#define vd_atomic_xchg(a, x)	__atomic_exchange_n(&(a)->v, x, __ATOMIC_SEQ_CST)
+#define vd_atomic_inc(a)	((void)__atomic_add_fetch(&(a)->v, 1, __ATOMIC_SEQ_CST))
+#define vd_atomic_dec(a)	((void)__atomic_sub_fetch(&(a)->v, 1, __ATOMIC_SEQ_CST))
+#define vd_mb()			__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define vd_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define vd_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
 int vd_vsnprintf(char *buf, size_t size, const char *fmt, va_list args) __printf(3, 0);
 
 /*
@@ -198,6 +248,13 @@ int vd_vsnprintf(char *buf, size_t size, const char *fmt, va_list args) __printf
  * drops them (the error structs carry what matters).
  */
 extern bool (*vd_alloc_hook)(size_t size);
+
+/*
+ * Deliberate mistakes, for the tests that must notice them: a mask of VD_BUG_*.
+ * In the kernel no such thing exists (vd_bug() is constant).
+ */
+extern unsigned int vd_bugs;
+#define vd_bug(bug)		(unlikely(vd_bugs & (bug)))
 extern void (*vd_log_hook)(const char *text);
 
 #endif /* VD_PORT_USER_H */

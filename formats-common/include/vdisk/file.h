@@ -23,6 +23,9 @@ struct vd_file;
  * @truncate: set the size; growth reads as zeros
  * @punch: range reads as zeros and its space is given back; -EOPNOTSUPP
  * @zero: range reads as zeros, space stays; -EOPNOTSUPP
+ * @allocate: range has its space: writing into it cannot fail for want of it.
+ *	Content stays, a range past the end reads as zeros, and the file grows to
+ *	its end; -EOPNOTSUPP, -ENOSPC
  *
  * All may sleep; callers hold no spinlock. Ops other than read and size are
  * NULL on a file that is never written.
@@ -35,15 +38,21 @@ struct vd_file_ops {
 	int (*truncate)(struct vd_file *file, u64 size);
 	int (*punch)(struct vd_file *file, u64 pos, u64 len);
 	int (*zero)(struct vd_file *file, u64 pos, u64 len);
+	int (*allocate)(struct vd_file *file, u64 pos, u64 len);
 };
 
 /**
  * struct vd_file - an open member of an image set
  * @ops: constant after creation
- * @size: size when it was opened (a block device: its capacity); mapping is
- *	checked against this, and a file that shrinks later gives -EIO
+ * @size: size when it was opened (a block device: its capacity), and since then
+ *	what we have made of it; mapping is checked against this, and a file
+ *	that shrinks behind our back gives -EIO. Grows under the allocation lock,
+ *	read with READ_ONCE
  * @index: position in the chain's member table
  * @writable: ops->write may be called
+ * @fixed: its size cannot change (a block device)
+ * @dirty: changed since its last flush began; set before a change is
+ *	acknowledged, by whoever made it
  *
  * Embedded in the implementation's struct. Owned by whoever opened it; a chain
  * only borrows it and must be closed first.
@@ -53,6 +62,8 @@ struct vd_file {
 	u64 size;
 	u32 index;
 	bool writable;
+	bool fixed;
+	vd_atomic dirty;
 };
 
 /* All of @len bytes: 0 or -errno. The end of the file inside the range is -EIO. */
@@ -65,7 +76,14 @@ int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len);
  */
 int vd_file_read_tail(struct vd_file *file, u64 pos, void *buf, u32 len);
 
+/* These mark the file dirty, also when they fail: some of it may have happened. */
 int vd_file_write(struct vd_file *file, u64 pos, const void *buf, u32 len);
+int vd_file_truncate(struct vd_file *file, u64 size);
+int vd_file_punch(struct vd_file *file, u64 pos, u64 len);
+/* Zeros, by whatever way the file has. @unmap: its space may go. */
+int vd_file_zero(struct vd_file *file, u64 pos, u64 len, bool unmap);
+int vd_file_allocate(struct vd_file *file, u64 pos, u64 len);
+/* Durable if anything was changed since the last call: 0 or -errno. */
 int vd_file_flush(struct vd_file *file);
 
 #endif /* VDISK_FILE_H */

@@ -45,6 +45,7 @@ struct vd_chain {
  * @files: member table; RW members are those with vd_file.writable
  * @images: [0] is the top
  * @segments: sorted by (image, start), each image covered without gap
+ * @patches: bytes that change, durably, before anything else does
  */
 struct vd_chain_desc {
 	struct vd_file **files;
@@ -53,6 +54,8 @@ struct vd_chain_desc {
 	u32 nr_images;
 	const struct vdisk_segment_desc *segments;
 	u32 nr_segments;
+	const struct vdisk_patch *patches;
+	u32 nr_patches;
 };
 
 /*

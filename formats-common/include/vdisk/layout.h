@@ -14,6 +14,7 @@
 #include <linux/vdisk.h>
 #include "vd_port.h"
 #include "vdisk/error.h"
+#include "vdisk/check.h"
 #include "vdisk/file.h"
 
 #define VD_LAYOUT_MAGIC		0x59414c56	/* "VLAY" */
@@ -66,6 +67,9 @@ struct vd_layout_seg {
  * @uuid ...: 16 bytes in the order of the canonical text form
  * @parent_name: the hint, as written
  * @geometry: cylinders, heads, sectors; 0 when absent
+ * @cid_pos, @cid_len: where in the image's own file the digits of the CID
+ *	stand; @cid_len 0: nowhere
+ * @long_cid_pos, @long_cid_len: the same for ddb.longContentID
  */
 struct vd_layout {
 	u32 magic;
@@ -90,6 +94,10 @@ struct vd_layout {
 	vd_str encoding;
 	vd_str ro_reason;
 	vd_str warning;
+	u32 cid_len;
+	u64 cid_pos;
+	u64 long_cid_pos;
+	u32 long_cid_len;
 	u32 pad;
 };
 
@@ -114,9 +122,12 @@ int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err)
  * struct vd_format_user - what a backend does in user space only
  * @layout: read the description of the image in @file. *out is one block of
  *	memory from vd_zalloc(), freed by the caller with vd_free().
+ * @check: see check.h
  */
 struct vd_format_user {
 	int (*layout)(struct vd_file *file, struct vd_layout **out, struct vd_error *err);
+	int (*check)(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
+		     struct vd_error *err);
 };
 
 /* Builder, for backends. Strings are copied; errors are remembered until finish. */

@@ -15,7 +15,8 @@ struct vd_file *vd_ufile_mem(const void *data, size_t len, bool writable);
 const void *vd_ufile_mem_data(const struct vd_file *file, size_t *len);
 void vd_ufile_free(struct vd_file *file);	/* any of this header; NULL is fine */
 
-enum vd_file_op { VD_OP_READ, VD_OP_WRITE, VD_OP_FLUSH, VD_OP_TRUNCATE, VD_OP_PUNCH, VD_OP_ZERO };
+enum vd_file_op { VD_OP_READ, VD_OP_WRITE, VD_OP_FLUSH, VD_OP_TRUNCATE, VD_OP_PUNCH, VD_OP_ZERO,
+		  VD_OP_ALLOCATE };
 
 /* Recorder: each op on @lower is told to @fn before it runs. @lower stays the caller's. */
 struct vd_file *vd_ufile_record(struct vd_file *lower,

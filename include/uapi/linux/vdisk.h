@@ -24,6 +24,8 @@
 #define VDISK_MAX_SEGMENTS	4096
 #define VDISK_MAX_MEMBERS	4096
 #define VDISK_MAX_NAME		4096
+#define VDISK_MAX_PATCHES	8
+#define VDISK_PATCH_BYTES	64
 
 enum vdisk_format {
 	VDISK_FORMAT_UNSPEC,
@@ -95,6 +97,21 @@ struct vdisk_segment_desc {
 #define VDISK_SEGF_RDONLY	(1U << 0)
 #define VDISK_SEGF_FLAGS	VDISK_SEGF_RDONLY
 
+/**
+ * struct vdisk_patch - bytes to be replaced, durably, before the first change
+ * @member: a writable member; it may be one that no segment names (a
+ *	descriptor file)
+ * @len: 1 to VDISK_PATCH_BYTES
+ * @offset: byte in the file; the range lies inside the file and outside data
+ * @bytes: the new content, zeros after @len
+ */
+struct vdisk_patch {
+	__u32 member;
+	__u32 len;
+	__u64 offset;
+	__u8 bytes[VDISK_PATCH_BYTES];
+};
+
 enum vdisk_cmd {
 	VDISK_CMD_UNSPEC,
 	VDISK_CMD_ATTACH,
@@ -130,6 +147,7 @@ enum vdisk_attr {
 	VDISK_A_EVENT,		/* u32: enum vdisk_event */
 	VDISK_A_QUEUES,		/* u32: hardware queues, 0 = default (ATTACH, GET) */
 	VDISK_A_ERRORS,		/* u64: failed requests (GET) */
+	VDISK_A_PATCH,		/* struct vdisk_patch, repeated (ATTACH) */
 	__VDISK_A_MAX,
 };
 #define VDISK_A_MAX (__VDISK_A_MAX - 1)

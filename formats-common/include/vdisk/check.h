@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Checking the tables of one extent, and repairing them. User space only.
+ */
+#ifndef VDISK_CHECK_H
+#define VDISK_CHECK_H
+
+#include "vd_port.h"
+#include "vdisk/error.h"
+#include "vdisk/file.h"
+
+/* struct vd_check.flags */
+#define VD_CHECK_REPAIR	(1U << 0)	/* write; without it nothing is written */
+#define VD_CHECK_MERGE	(1U << 1)	/* repair only what a crash can leave: one of
+					 * two copies of a table not written, the
+					 * mark of an unfinished writer */
+
+enum vd_finding {
+	VD_FINDING_NOTE,	/* legal, worth telling */
+	VD_FINDING_LEAK,	/* space that nothing refers to */
+	VD_FINDING_UNCLEAN,	/* what a crash may leave; MERGE repairs it */
+	VD_FINDING_CORRUPT,	/* contradicts the format's rules */
+};
+
+/**
+ * struct vd_check - one run over one extent
+ * @flags: VD_CHECK_*
+ * @report: told each finding, as a sentence without final stop; may be NULL.
+ *	After VD_CHECK_REPORTS findings of one kind they are only counted.
+ * @progress: called now and then; false stops the check with -EINTR. May be
+ *	NULL. A repair that is stopped leaves an image that is no worse.
+ * @found: findings of each kind
+ * @repaired: how many of them were (or without REPAIR: would be) repaired
+ * @units, @used_units: allocation units of the extent, and how many have a
+ *	place in the file
+ * @end: highest byte of the file that the tables refer to
+ */
+struct vd_check {
+	unsigned int flags;
+	void (*report)(void *ctx, enum vd_finding kind, const char *text);
+	bool (*progress)(void *ctx, u64 done, u64 total);
+	void *ctx;
+	u64 found[VD_FINDING_CORRUPT + 1];
+	u64 repaired[VD_FINDING_CORRUPT + 1];
+	u64 units;
+	u64 used_units;
+	u64 end;
+};
+
+#define VD_CHECK_REPORTS 20
+
+#endif /* VDISK_CHECK_H */
