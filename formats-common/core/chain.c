@@ -4,8 +4,7 @@
  * backend read its headers. In the kernel this is the one gate between what a
  * caller claims and what the I/O path computes with.
  */
-#include "vdisk/checked.h"
-#include "vdisk/image.h"
+#include "writer.h"
 
 static int check_counts(const struct vd_chain_desc *desc, struct vd_error *err)
 {
@@ -243,7 +242,7 @@ static struct vd_chain *alloc_chain(const struct vd_chain_desc *desc)
 	chain->size = desc->images[0].size;
 	chain->images = vd_zalloc(desc->nr_images * sizeof(*chain->images));
 	chain->segs = vd_zalloc(desc->nr_segments * sizeof(*chain->segs));
-	chain->meta = vd_meta_create(0);
+	chain->meta = vd_meta_create(desc->meta_blocks);
 	if (!chain->images || !chain->segs || !chain->meta) {
 		vd_chain_close(chain);
 		return NULL;
@@ -254,6 +253,9 @@ static struct vd_chain *alloc_chain(const struct vd_chain_desc *desc)
 /* What a backend's open left in @seg, before anybody computes with it. */
 static int check_opened(const struct vd_segment *seg, struct vd_error *err)
 {
+	if (seg->writable && seg->format->caps & VD_CAP_ALLOC && !is_power_of_2(seg->unit))
+		return vd_fail(err, -EUCLEAN, "allocation unit of %u bytes, no power of two",
+			       seg->unit);
 	if (seg->packed && (!seg->max_unit || seg->max_unit > VD_CAP_UNIT_BYTES))
 		return vd_fail(err, -EUCLEAN, "packed units of %u bytes, legal are 1 to %u",
 			       seg->max_unit, VD_CAP_UNIT_BYTES);
@@ -279,6 +281,8 @@ static int open_backend(struct vd_segment *seg, struct vd_error *err)
 	ret = check_opened(seg, err);
 	if (ret)
 		goto close;
+	seg->writable = !seg->image && seg->file->writable && !seg->packed &&
+			!(seg->flags & VDISK_SEGF_RDONLY) && seg->writable;
 	return 0;
 
 close:
@@ -304,6 +308,7 @@ static int open_segment(struct vd_chain *chain, const struct vd_chain_desc *desc
 	seg->flags = from->flags;
 	seg->file_off = from->offset;
 	seg->meta = chain->meta;
+	seg->chain = chain;
 	if (from->member == VDISK_NO_MEMBER)
 		return 0;
 
@@ -358,6 +363,9 @@ int vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out, struc
 			goto close;
 		adopt_segment(chain, &chain->segs[i]);
 	}
+	ret = vd_writer_create(chain, desc, err);
+	if (ret)
+		goto close;
 	*out = chain;
 	return 0;
 
@@ -379,6 +387,7 @@ void vd_chain_close(struct vd_chain *chain)
 		seg->format->close(seg);
 		vd_format_put(seg->format);
 	}
+	vd_writer_destroy(chain);
 	vd_meta_destroy(chain->meta);
 	vd_free(chain->segs);
 	vd_free(chain->images);

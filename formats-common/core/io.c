@@ -3,11 +3,11 @@
  * Synchronous I/O on top of the map, for tools and tests: the plainest possible
  * engine, against which the kernel's can be compared.
  */
+#include "vdisk/alloc.h"
 #include "vdisk/checked.h"
 #include "vdisk/image.h"
 
-/* Zeros to write where a file cannot make them itself. */
-static const u8 zeroes[VD_META_BLOCK];
+#define FILL_BYTES 65536U
 
 static int check_range(const struct vd_chain *chain, u64 pos, u64 len)
 {
@@ -86,121 +86,137 @@ int vd_read(struct vd_chain *chain, struct vd_unit *unit, u64 pos, void *buf, u3
 	return ret;
 }
 
-int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len)
+VD_EXPORT(vd_read);
+
+/* --- writing: the plainest order of the steps that alloc.h lists --- */
+
+/**
+ * struct sync - what one call to change the disk carries along
+ * @buf: FILL_BYTES for parts of units
+ */
+struct sync {
+	void *buf;
+	struct vd_unit unit;
+};
+
+static int sync_begin(struct sync *s, struct vd_chain *chain, u64 pos, u64 len)
 {
-	struct vd_extent ext;
-	const u8 *from = buf;
 	int ret;
 
+	memset(s, 0, sizeof(*s));
 	ret = check_range(chain, pos, len);
-	while (!ret && len) {
-		ret = vd_map(chain, pos, len, VD_MAP_WRITE, &ext);
-		if (!ret)
-			ret = vd_file_write(ext.file, ext.file_pos, from, (u32)ext.len);
+	if (ret)
+		return ret;
+	if (vd_failed(chain))
+		return -EIO;
+	s->buf = vd_zalloc(FILL_BYTES);
+	return s->buf ? 0 : -ENOMEM;
+}
+
+static void sync_end(struct sync *s)
+{
+	vd_unit_release(&s->unit);
+	vd_free(s->buf);
+}
+
+/* @len becomes what was written. */
+static int write_new(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
+{
+	struct vd_alloc alloc;
+	int ret;
+
+	ret = vd_reserve(chain, pos, *len, &alloc, NULL);
+	if (ret)
+		return ret;
+	*len = min(*len, alloc.pos + alloc.len - pos);
+	if (vd_bug(VD_BUG_EARLY_PUBLISH)) {
+		struct vd_alloc early = alloc;
+
+		alloc.seg->format->publish(alloc.seg, &early);
+		vd_commit(chain);
+	}
+	ret = vd_fill(chain, &alloc, pos, *len, s->buf, FILL_BYTES, &s->unit);
+	if (!ret)
+		ret = vd_file_write(alloc.file, alloc.file_pos + (pos - alloc.pos), buf, (u32)*len);
+	if (ret)
+		vd_abandon(chain, &alloc);
+	else
+		vd_publish(chain, &alloc);
+	return ret;
+}
+
+static int write_some(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
+{
+	unsigned int epoch = vd_io_enter(chain);
+	struct vd_extent ext;
+	int ret;
+
+	do {
+		ret = vd_map(chain, pos, *len, VD_MAP_WRITE, &ext);
 		if (!ret) {
-			from += ext.len;
-			pos += ext.len;
-			len -= (u32)ext.len;
+			*len = ext.len;
+			ret = vd_file_write(ext.file, ext.file_pos, buf, (u32)ext.len);
+		} else if (ret == -ENODATA) {
+			ret = write_new(chain, s, pos, buf, len);
+		}
+	} while (ret == -EAGAIN);
+	vd_io_leave(chain, epoch);
+	return ret;
+}
+
+int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len)
+{
+	const u8 *from = buf;
+	struct sync s;
+	u64 step;
+	int ret;
+
+	ret = sync_begin(&s, chain, pos, len);
+	if (!ret)
+		ret = vd_begin_write(chain);
+	for (; !ret && len; len -= (u32)step) {
+		step = len;
+		ret = write_some(chain, &s, pos, from, &step);
+		if (!ret) {
+			from += step;
+			pos += step;
+		} else {
+			break;
 		}
 	}
+	sync_end(&s);
 	return ret;
 }
 
 int vd_flush(struct vd_chain *chain)
 {
-	const struct vd_image *top = &chain->images[0];
-	const struct vd_file *last = NULL;
-	int ret = 0;
-	u32 i;
-
-	/* Every file gets its flush, even after one failed; the first error counts. */
-	for (i = 0; i < top->nr_segs; i++) {
-		struct vd_file *file = top->segs[i].file;
-		int err;
-
-		if (!file || file == last)
-			continue;
-		last = file;
-		err = vd_file_flush(file);
-		if (!ret)
-			ret = err;
-	}
-	return ret;
+	return vd_commit(chain);
 }
 
-static int write_zero_bytes(struct vd_file *file, u64 pos, u64 len)
+static int clear_range(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags)
 {
-	while (len) {
-		u32 step = (u32)min_t(u64, len, sizeof(zeroes));
-		int ret = vd_file_write(file, pos, zeroes, step);
-
-		if (ret)
-			return ret;
-		pos += step;
-		len -= step;
-	}
-	return 0;
-}
-
-static int clear_file(struct vd_file *file, u64 pos, u64 len, bool unmap)
-{
-	int (*clear)(struct vd_file *file, u64 pos, u64 len);
-	int ret = -EOPNOTSUPP;
-
-	clear = unmap ? file->ops->punch : file->ops->zero;
-	if (clear)
-		ret = clear(file, pos, len);
-	if (ret != -EOPNOTSUPP)
-		return ret;
-	return write_zero_bytes(file, pos, len);
-}
-
-/* Make a prefix of the range read zeros; *done says how much of it. */
-static int clear_some(struct vd_chain *chain, u64 pos, u64 len, bool unmap, u64 *done)
-{
-	struct vd_extent ext;
-	int ret;
-
-	ret = vd_map(chain, pos, len, VD_MAP_WRITE, &ext);
-	if (!ret) {
-		*done = ext.len;
-		return clear_file(ext.file, ext.file_pos, ext.len, unmap);
-	}
-	if (ret != -EOPNOTSUPP)
-		return ret;
-
-	/* No place of its own: fine if it reads zeros already. */
-	ret = vd_map(chain, pos, len, 0, &ext);
-	if (ret)
-		return ret;
-	if (ext.type != VD_EXT_HOLE && ext.type != VD_EXT_ZERO)
-		return -EOPNOTSUPP;
-	*done = ext.len;
-	return 0;
-}
-
-static int clear_range(struct vd_chain *chain, u64 pos, u64 len, bool unmap)
-{
+	unsigned int epoch;
 	u64 done = 0;
+	struct sync s;
 	int ret;
 
-	ret = check_range(chain, pos, len);
-	while (!ret && len) {
-		ret = clear_some(chain, pos, len, unmap, &done);
-		if (!ret) {
-			pos += done;
-			len -= done;
-		}
+	ret = sync_begin(&s, chain, pos, len);
+	for (; !ret && len; len -= done) {
+		epoch = vd_io_enter(chain);
+		ret = vd_clear(chain, pos, len, flags, s.buf, FILL_BYTES, &s.unit, NULL, &done);
+		vd_io_leave(chain, epoch);
+		pos += done;
 	}
+	sync_end(&s);
 	return ret;
 }
 
 int vd_discard(struct vd_chain *chain, u64 pos, u64 len)
 {
-	return clear_range(chain, pos, len, true);
+	return clear_range(chain, pos, len, 0);
 }
 
-int vd_write_zeroes(struct vd_chain *chain, u64 pos, u64 len)
+int vd_write_zeroes(struct vd_chain *chain, u64 pos, u64 len, bool unmap)
 {
-	return clear_range(chain, pos, len, false);
+	return clear_range(chain, pos, len, VD_CLEAR_ZERO | (unmap ? 0 : VD_CLEAR_KEEP));
 }

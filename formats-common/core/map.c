@@ -3,11 +3,10 @@
  * What a guest range means: pick the segment of the top image, ask its backend,
  * and go down the chain while the answer is "not here".
  */
-#include "vdisk/checked.h"
-#include "vdisk/image.h"
+#include "writer.h"
 
 /* Segments cover an image without gap, so the last that starts at or before @pos has it. */
-static struct vd_segment *find_segment(const struct vd_image *image, u64 pos)
+struct vd_segment *vd_find_segment(const struct vd_image *image, u64 pos)
 {
 	u32 low = 0, high = image->nr_segs;
 
@@ -91,7 +90,7 @@ static int map_segment(struct vd_segment *seg, u64 len, unsigned int flags, stru
 }
 
 /* May the top image's segment be written at all? Costs no look-up. */
-static int check_writable_segment(const struct vd_segment *seg)
+int vd_check_writable(const struct vd_segment *seg)
 {
 	if (seg->kind == VDISK_SEG_NOACCESS)
 		return -EACCES;
@@ -99,24 +98,20 @@ static int check_writable_segment(const struct vd_segment *seg)
 		return -EROFS;
 	if (seg->kind == VDISK_SEG_ZERO)
 		return -EOPNOTSUPP;
-	if (!(seg->format->caps & VD_CAP_WRITE) || !seg->file->writable)
-		return -EROFS;
-	return 0;
+	return seg->writable ? 0 : -EROFS;
 }
 
 static int map_write(struct vd_segment *seg, u64 len, unsigned int flags, struct vd_extent *ext)
 {
 	int ret;
 
-	ret = check_writable_segment(seg);
+	ret = vd_check_writable(seg);
 	if (ret)
 		return ret;
 	ret = map_segment(seg, len, flags, ext);
 	if (ret)
 		return ret;
-	if (ext->type != VD_EXT_DATA)
-		return -EOPNOTSUPP;
-	return ext->file->writable ? 0 : -EROFS;
+	return ext->type == VD_EXT_DATA ? 0 : -ENODATA;
 }
 
 /* One answer, from the first image that has one. @budget: backend calls left. */
@@ -134,7 +129,7 @@ static int map_one(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
 		if (pos >= image->size)
 			break;
 		len = min_t(u64, len, image->size - pos);
-		seg = find_segment(image, pos);
+		seg = vd_find_segment(image, pos);
 
 		memset(ext, 0, sizeof(*ext));
 		ext->pos = pos;

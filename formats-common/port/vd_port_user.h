@@ -191,6 +191,12 @@ static inline void list_del(struct list_head *n)
 	n->next->prev = n->prev;
 }
 
+static inline void list_del_init(struct list_head *n)
+{
+	list_del(n);
+	INIT_LIST_HEAD(n);
+}
+
 static inline void list_move_tail(struct list_head *n, struct list_head *h)
 {
 	list_del(n);

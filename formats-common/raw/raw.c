@@ -23,6 +23,7 @@ static int raw_open(struct vd_segment *seg, struct vd_error *err)
 		return vd_fail(err, -EUCLEAN,
 			       "flat extent needs %llu bytes at byte %llu, but the file ends at %llu",
 			       seg->len, seg->file_off, seg->file->size);
+	seg->writable = true;
 	return 0;
 }
 

@@ -64,6 +64,7 @@ static int cowd_check(const struct cowd_disk_header *disk, struct cowd *c, u64 f
 	c->grain = grain << VD_SECTOR_SHIFT;
 	c->grain_shift = (u32)ilog2(c->grain);
 	c->unclean = get_unaligned_le32(&disk->unclean_shutdown);
+	c->free = get_unaligned_le32(&disk->free_sector);
 	return cowd_check_dir(disk, c, file_size, err);
 }
 
@@ -110,6 +111,7 @@ int cowd_open(struct vd_segment *seg, struct vd_error *err)
 	c->reader = VMDK_READER_COWD;
 	c->dir.meta = seg->meta;
 	seg->unit = c->grain;
+	seg->writable = true;
 	seg->priv = c;
 	return 0;
 }
@@ -119,6 +121,17 @@ static bool cowd_clear(const struct cowd *c, u64 pos, u64 len)
 {
 	return pos >= COWD_HEADER_SECTORS * VD_SECTOR &&
 	       !vd_overlap(pos, len, c->dir.pos, c->data_pos - c->dir.pos);
+}
+
+bool cowd_table_ok(const struct vd_segment *seg, const struct cowd *c, u64 pos)
+{
+	return vd_inside(pos, COWD_GT_BYTES, READ_ONCE(seg->file->size)) &&
+	       cowd_clear(c, pos, COWD_GT_BYTES);
+}
+
+bool cowd_grain_ok(const struct vd_segment *seg, const struct cowd *c, u64 file_pos)
+{
+	return file_pos < READ_ONCE(seg->file->size) && cowd_clear(c, file_pos, c->grain);
 }
 
 int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext)
@@ -138,8 +151,7 @@ int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struc
 	if (!gde)
 		return vd_extent_hole(ext, min(len, covered - (pos & (covered - 1))));
 	gt.pos = (u64)gde << VD_SECTOR_SHIFT;
-	if (!vd_inside(gt.pos, COWD_GT_BYTES, seg->file->size) ||
-	    !cowd_clear(c, gt.pos, COWD_GT_BYTES))
+	if (!cowd_table_ok(seg, c, gt.pos))
 		return vd_corrupt(seg, "entry %llu of the COWD directory is sector %u, where no grain table can be",
 				  grain >> COWD_GTES_SHIFT, gde);
 	ret = vd_table_get32(&gt, grain & (COWD_GTES - 1), flags, &gte);
@@ -150,7 +162,7 @@ int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struc
 	if (!gte)
 		return vd_extent_hole(ext, len);
 	file_pos = (u64)gte << VD_SECTOR_SHIFT;
-	if (file_pos >= seg->file->size || !cowd_clear(c, file_pos, c->grain) ||
+	if (!cowd_grain_ok(seg, c, file_pos) ||
 	    vd_overlap(file_pos, c->grain, gt.pos, COWD_GT_BYTES))
 		return vd_corrupt(seg, "COWD grain %llu is at sector %u, where no grain can be (file ends at byte %llu)",
 				  grain, gte, seg->file->size);

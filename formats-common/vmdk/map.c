@@ -17,7 +17,7 @@
 int vmdk_extent_grain(struct vd_segment *seg, u64 file_pos, u64 in_grain, u64 len,
 		      struct vd_extent *ext)
 {
-	u64 end = vd_ceil_shift(seg->file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+	u64 end = vd_ceil_shift(READ_ONCE(seg->file->size), VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
 	u64 pos = file_pos + in_grain;
 
 	if (pos >= end)
@@ -36,6 +36,12 @@ static bool vmdk_clear(const struct vmdk_sparse *v, u64 pos, u64 len)
 	return true;
 }
 
+bool vmdk_table_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 pos)
+{
+	return vd_inside(pos, VMDK_GT_BYTES, READ_ONCE(seg->file->size)) &&
+	       vmdk_clear(v, pos, VMDK_GT_BYTES);
+}
+
 /*
  * Ask one of the directories. 1: *@gte is the table entry; 0: there is no
  * table; or -errno.
@@ -52,8 +58,7 @@ static int vmdk_ask(struct vd_segment *seg, const struct vmdk_sparse *v, u32 dir
 	if (ret || !gde)
 		return ret;
 	gt.pos = (u64)gde << VD_SECTOR_SHIFT;
-	if (!vd_inside(gt.pos, VMDK_GT_BYTES, seg->file->size) ||
-	    !vmdk_clear(v, gt.pos, VMDK_GT_BYTES))
+	if (!vmdk_table_ok(seg, v, gt.pos))
 		return vd_corrupt(seg, "entry %llu of grain directory %u is sector %u, where no grain table can be",
 				  index, dir, gde);
 	ret = vd_table_get32(&gt, grain & (VMDK_GTES - 1), flags, gte);
@@ -78,11 +83,11 @@ static int vmdk_find(struct vd_segment *seg, const struct vmdk_sparse *v, u64 gr
 	return ret;
 }
 
-static bool vmdk_grain_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 file_pos)
+bool vmdk_grain_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 file_pos)
 {
 	u64 len = seg->packed ? VD_SECTOR : v->header.grain;
 
-	return file_pos >= v->header.data_pos && file_pos < seg->file->size &&
+	return file_pos >= v->header.data_pos && file_pos < READ_ONCE(seg->file->size) &&
 	       vmdk_clear(v, file_pos, len);
 }
 

@@ -241,6 +241,8 @@ static void vmdk_sparse_init(struct vmdk_sparse *v, struct vd_segment *seg)
 		seg->packed = true;
 		seg->max_unit = h->grain;
 	}
+	/* What an unknown flag asks of a writer is unknown. */
+	seg->writable = !seg->packed && !h->odd_flags;
 	seg->priv = v;
 }
 
@@ -297,8 +299,23 @@ static int vmdk_open(struct vd_segment *seg, struct vd_error *err)
 	return vd_fail(err, -EINVAL, "vmdk has no segment kind 0x%x", seg->kind);
 }
 
+static enum vmdk_reader vmdk_reader(const struct vd_segment *seg)
+{
+	return *(const enum vmdk_reader *)seg->priv;
+}
+
+/* Of the readers that can write. */
+static struct vd_space *vmdk_space(struct vd_segment *seg)
+{
+	if (vmdk_reader(seg) == VMDK_READER_COWD)
+		return &((struct cowd *)seg->priv)->space;
+	return &((struct vmdk_sparse *)seg->priv)->space;
+}
+
 static void vmdk_close(struct vd_segment *seg)
 {
+	if (vmdk_reader(seg) != VMDK_READER_SESPARSE)
+		vd_space_release(vmdk_space(seg));
 	vd_free(seg->priv);
 	seg->priv = NULL;
 }
@@ -306,7 +323,7 @@ static void vmdk_close(struct vd_segment *seg)
 static int vmdk_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
 		    struct vd_extent *ext)
 {
-	switch (*(const enum vmdk_reader *)seg->priv) {
+	switch (vmdk_reader(seg)) {
 	case VMDK_READER_SPARSE:
 		return vmdk_sparse_map(seg, pos, len, flags, ext);
 	case VMDK_READER_COWD:
@@ -317,12 +334,45 @@ static int vmdk_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags
 	return -EINVAL;
 }
 
+static int vmdk_begin_alloc(struct vd_segment *seg)
+{
+	return vmdk_reader(seg) == VMDK_READER_COWD ? cowd_begin(seg) : vmdk_sparse_begin(seg);
+}
+
+static int vmdk_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *alloc)
+{
+	if (vmdk_reader(seg) == VMDK_READER_COWD)
+		return cowd_reserve(seg, pos, len, alloc);
+	return vmdk_sparse_reserve(seg, pos, len, alloc);
+}
+
+static void vmdk_publish(struct vd_segment *seg, struct vd_alloc *alloc)
+{
+	if (vmdk_reader(seg) == VMDK_READER_COWD)
+		cowd_publish(seg, alloc);
+	else
+		vmdk_sparse_publish(seg, alloc);
+}
+
+static int vmdk_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done)
+{
+	if (vmdk_reader(seg) == VMDK_READER_COWD)
+		return cowd_discard(seg, pos, len, flags, done);
+	return vmdk_sparse_discard(seg, pos, len, flags, done);
+}
+
+static int vmdk_end_write(struct vd_segment *seg)
+{
+	return vmdk_reader(seg) == VMDK_READER_COWD ? cowd_end(seg) : vmdk_sparse_end(seg);
+}
+
 static const char *const vmdk_extensions[] = { "vmdk", NULL };
 
 const struct vd_format vd_format_vmdk = {
 	.name		= "vmdk",
 	.id		= VDISK_FORMAT_VMDK,
-	.caps		= VD_CAP_DIFF | VD_CAP_PROBE,
+	.caps		= VD_CAP_WRITE | VD_CAP_ALLOC | VD_CAP_DISCARD | VD_CAP_ZERO |
+			  VD_CAP_DIFF | VD_CAP_PROBE,
 	.extensions	= vmdk_extensions,
 	.host_align	= VD_SECTOR,
 	.probe		= VD_USER_OPS(vmdk_probe),
@@ -330,6 +380,12 @@ const struct vd_format vd_format_vmdk = {
 	.close		= vmdk_close,
 	.map		= vmdk_map,
 	.unpack		= vmdk_unpack,
+	.begin_alloc	= vmdk_begin_alloc,
+	.reserve	= vmdk_reserve,
+	.publish	= vmdk_publish,
+	.discard	= vmdk_discard,
+	.end_write	= vmdk_end_write,
+	.space		= vmdk_space,
 	.user		= VD_USER_OPS(vmdk_user),
 	.owner		= VD_THIS_MODULE,
 };

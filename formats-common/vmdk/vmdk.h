@@ -7,6 +7,7 @@
 #ifndef VMDK_H
 #define VMDK_H
 
+#include "vdisk/alloc.h"
 #include "vdisk/format.h"
 #include "vmdk-disk.h"
 
@@ -79,10 +80,12 @@ enum vmdk_reader {
 };
 
 /**
- * struct vmdk_sparse - priv of a hosted sparse extent; constant after open
+ * struct vmdk_sparse - priv of a hosted sparse extent; but for @space constant
+ *	after open
  * @dirs, @nr_dirs: the directory, then the redundant one
  * @taken: see struct vmdk_range
  * @max_packed: compressed: most bytes that a grain and its marker may take
+ * @space: valid once begin_alloc has run
  */
 struct vmdk_sparse {
 	enum vmdk_reader reader;
@@ -91,14 +94,19 @@ struct vmdk_sparse {
 	u32 nr_dirs;
 	u32 max_packed;
 	struct vmdk_range taken[VMDK_RANGES];
+	struct vd_space space;
 };
 
 /**
- * struct cowd - priv of a COWD extent; constant after open
+ * struct cowd - priv of a COWD extent; but for @space and @free constant after
+ *	open
  * @capacity: guest bytes
  * @grain, @grain_shift: as in struct vmdk_header
  * @dir: grain directory
  * @data_pos: end of header and directory
+ * @unclean: a writer did not finish
+ * @free: freeSector as last written
+ * @space: valid once begin_alloc has run
  */
 struct cowd {
 	enum vmdk_reader reader;
@@ -108,6 +116,8 @@ struct cowd {
 	u64 data_pos;
 	struct vd_table dir;
 	bool unclean;
+	u32 free;
+	struct vd_space space;
 };
 
 /**
@@ -159,6 +169,49 @@ int sesparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
  */
 int vmdk_extent_grain(struct vd_segment *seg, u64 file_pos, u64 in_grain, u64 len,
 		      struct vd_extent *ext);
+/* map.c: may a table, a grain lie there? Header, descriptor and directories are taken. */
+bool vmdk_table_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 pos);
+bool vmdk_grain_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 file_pos);
+bool cowd_table_ok(const struct vd_segment *seg, const struct cowd *c, u64 pos);
+bool cowd_grain_ok(const struct vd_segment *seg, const struct cowd *c, u64 file_pos);
+
+/* scan.c: the highest byte that any table refers to. */
+struct vmdk_scan {
+	struct vd_segment *seg;
+	u64 end;
+	u8 *buf;
+	u64 pending;
+	u32 pending_len;
+};
+
+#define VMDK_SCAN_BYTES 65536U
+
+/* Sectors fit 32 bits, so no byte of an extent lies further. */
+#define VMDK_FILE_LIMIT (1ULL << (32 + VD_SECTOR_SHIFT))
+
+int vmdk_scan_begin(struct vmdk_scan *scan, struct vd_segment *seg, u64 end);
+int vmdk_scan_table(struct vmdk_scan *scan, u64 pos, u32 len);
+int vmdk_scan_end(struct vmdk_scan *scan, int error);	/* frees; 0 or the first error */
+
+/* Entries of @n that lie in one block of the metadata cache from byte @pos on. */
+static inline u32 vmdk_clip_run(u64 pos, u32 n)
+{
+	return min_t(u32, n, (VD_META_BLOCK - (u32)(pos & (VD_META_BLOCK - 1))) / 4);
+}
+
+/* write.c */
+int vmdk_sparse_begin(struct vd_segment *seg);
+int vmdk_sparse_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *alloc);
+void vmdk_sparse_publish(struct vd_segment *seg, struct vd_alloc *alloc);
+int vmdk_sparse_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done);
+int vmdk_sparse_end(struct vd_segment *seg);
+
+/* cowd-write.c */
+int cowd_begin(struct vd_segment *seg);
+int cowd_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *alloc);
+void cowd_publish(struct vd_segment *seg, struct vd_alloc *alloc);
+int cowd_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done);
+int cowd_end(struct vd_segment *seg);
 
 /* User space only: probe.c, layout.c. */
 int vmdk_probe(struct vd_file *file, struct vd_probe *out);

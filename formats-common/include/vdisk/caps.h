@@ -18,8 +18,13 @@
 /* Metadata cache, in blocks of VD_META_BLOCK bytes. */
 #define VD_META_SHIFT		12
 #define VD_META_BLOCK		4096U
-#define VD_META_RESERVE		8		/* owned from open: progress without memory */
+#define VD_META_RESERVE		24		/* owned from open: progress without memory */
 #define VD_META_MAX_BLOCKS	8192		/* 32 MiB */
+
+/* How much of a file is made at once: writing into it needs no flush of its own. */
+#define VD_GROW_CHUNK		(16U << 20)
+#define VD_GROW_CHUNK_MAX	(64U << 20)
+#define VD_CAP_FREE_RANGES	4096		/* remembered for reuse; more are given up */
 
 /* A packed unit, unpacked and packed. */
 #define VD_CAP_UNIT_BYTES	(2U << 20)

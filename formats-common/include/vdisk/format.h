@@ -20,6 +20,10 @@
 #define VD_CAP_DISCARD		(1ULL << 2)
 #define VD_CAP_ZERO		(1ULL << 3)
 #define VD_CAP_PROBE		(1ULL << 4)	/* found by content */
+#define VD_CAP_ALLOC		(1ULL << 5)	/* writes may need a place first */
+
+struct vd_alloc;
+struct vd_chain;
 
 /**
  * struct vd_segment - one reader over one file
@@ -35,9 +39,12 @@
  * @packed: set by open: map may answer PACKED (such a file is read buffered)
  * @max_unit: set by open when @packed: largest unpacked unit
  * @unit: set by open: allocation unit in bytes, for io_opt and discard; 0 none
+ * @chain: whose segment it is
+ * @writable: set by open: this reader can write (VD_CAP_WRITE says some can)
+ * @alloc_begun: begin_alloc succeeded; under the chain's alloc_lock
  * @priv: the backend's, freed by its close
  *
- * Constant after open, so map needs no lock.
+ * Constant after open but for @alloc_begun, so map needs no lock.
  */
 struct vd_segment {
 	u32 image;
@@ -52,6 +59,9 @@ struct vd_segment {
 	bool packed;
 	u32 max_unit;
 	u32 unit;
+	struct vd_chain *chain;
+	bool writable;
+	bool alloc_begun;
 	void *priv;
 };
 
@@ -86,6 +96,24 @@ struct vd_format_user;
  *	the PACKED fields (unit_pos segment-relative: the core makes it
  *	disk-absolute). Lock-free, no allocation. With NOWAIT never sleeps.
  * @unpack: check the raw bytes of a unit and say where its payload is.
+ *
+ * With VD_CAP_ALLOC, for writable segments of the top image; positions relative
+ * to the segment, all but publish called with the chain's alloc_lock held:
+ *
+ * @begin_alloc: before the first allocation: find the end of what the tables
+ *	refer to, make the mark of use durable.
+ * @reserve: find a place for a prefix of the units of [pos, pos + len), @pos at a
+ *	unit's start, none of which has one. Fills file, file_pos, len (guest
+ *	bytes; the last unit may reach past the segment), flags and pins. -EAGAIN:
+ *	the unit has a place by now; -EBUSY: a commit first. On error nothing is
+ *	kept.
+ * @publish: the map's words say so, through the pins. Cannot fail or sleep.
+ * @discard: whole units lose their place, or get none, if that can be done so that
+ *	they read zeros; *done says how far it came. @flags: VD_CLEAR_ZERO: those
+ *	that have no place must read zeros too. -EOPNOTSUPP: not in this image.
+ *	-EBUSY: a commit first.
+ * @end_write: remove the mark of use, durably. Everything else is.
+ * @space: where the segment's new units go; what end_write may cut off.
  */
 struct vd_format {
 	const char *name;
@@ -101,6 +129,13 @@ struct vd_format {
 		   struct vd_extent *ext);
 	int (*unpack)(struct vd_segment *seg, const struct vd_extent *ext, const void *raw,
 		      u32 len, struct vd_payload *out);
+
+	int (*begin_alloc)(struct vd_segment *seg);
+	int (*reserve)(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *alloc);
+	void (*publish)(struct vd_segment *seg, struct vd_alloc *alloc);
+	int (*discard)(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done);
+	int (*end_write)(struct vd_segment *seg);
+	struct vd_space *(*space)(struct vd_segment *seg);
 
 	const struct vd_format_user *user;
 	struct module *owner;

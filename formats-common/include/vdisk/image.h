@@ -24,11 +24,13 @@ struct vd_image {
  * @size: size of the top image: the disk's
  * @unit: largest allocation unit of the top image, 0 if none
  * @max_unit: largest packed unit in the chain, 0 if nothing is packed
- * @last: remembers the last run-time complaint, under @lock
+ * @writer: what writing needs; NULL when no segment of the top can be written
  *
- * Immutable after open but for @meta and @last, so readers take no lock of
+ * Immutable after open but for @meta and @writer, so readers take no lock of
  * the chain. The owner closes it after the last reader left.
  */
+struct vd_writer;
+
 struct vd_chain {
 	u64 size;
 	u32 unit;
@@ -38,6 +40,7 @@ struct vd_chain {
 	struct vd_image *images;
 	struct vd_segment *segs;
 	struct vd_meta *meta;
+	struct vd_writer *writer;
 };
 
 /**
@@ -46,6 +49,8 @@ struct vd_chain {
  * @images: [0] is the top
  * @segments: sorted by (image, start), each image covered without gap
  * @patches: bytes that change, durably, before anything else does
+ * @meta_blocks, @grow_chunk: for tests: blocks of the metadata cache, bytes that
+ *	a file grows by; 0: the defaults
  */
 struct vd_chain_desc {
 	struct vd_file **files;
@@ -56,6 +61,8 @@ struct vd_chain_desc {
 	u32 nr_segments;
 	const struct vdisk_patch *patches;
 	u32 nr_patches;
+	u32 meta_blocks;
+	u32 grow_chunk;
 };
 
 /*
@@ -75,8 +82,9 @@ void vd_chain_close(struct vd_chain *chain);
  * Merges neighbours that are contiguous in the file, as far as their tables are
  * in memory: what follows the first answer never waits, so an extent may end
  * before its neighbour does. HOLE means that no image
- * has it. -EAGAIN (NOWAIT only), -EUCLEAN, -EIO, -EROFS (WRITE), -EACCES (a
- * NOACCESS segment). Without NOWAIT it may sleep.
+ * has it. -EAGAIN (NOWAIT only), -EUCLEAN, -EIO, -EROFS (WRITE), -ENODATA (WRITE:
+ * the top has no place for it yet, see alloc.h), -EACCES (a NOACCESS segment).
+ * Without NOWAIT it may sleep.
  */
 int vd_map(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext);
 
@@ -103,15 +111,17 @@ int vd_unit_load(struct vd_unit *unit, const struct vd_extent *ext);
 void vd_unit_release(struct vd_unit *unit);
 
 /*
- * Synchronous I/O on top of the map, for tools and tests; any alignment of
- * 512. Reads fill @buf completely or fail. Writes go to the top image in
- * place; what has no place of its own there is -EOPNOTSUPP.
+ * Synchronous I/O on top of the map, for tools and tests, one user at a time;
+ * any alignment of 512. Reads fill @buf completely or fail. Writes, discards and
+ * zeroes go to the top image and are durable after vd_flush(). vd_end_write()
+ * before the chain is closed. Errors: those of vd_map() and vd_reserve().
  */
 int vd_read(struct vd_chain *chain, struct vd_unit *unit, u64 pos, void *buf, u32 len);
 int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len);
 int vd_flush(struct vd_chain *chain);
-/* Range reads zeros afterwards; space given back where the file can. */
+/* Reads zeros or what it was; space given back where that can be. */
 int vd_discard(struct vd_chain *chain, u64 pos, u64 len);
-int vd_write_zeroes(struct vd_chain *chain, u64 pos, u64 len);
+/* Reads zeros afterwards; @unmap: its space may go. */
+int vd_write_zeroes(struct vd_chain *chain, u64 pos, u64 len, bool unmap);
 
 #endif /* VDISK_IMAGE_H */

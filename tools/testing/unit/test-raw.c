@@ -113,7 +113,7 @@ static void writes_discards_zeroes(void **state)
 				break;
 			case 3:
 				memset(m.shadow + pos, 0, len);
-				assert_int_equal(vd_write_zeroes(m.chain, pos, len), 0);
+				assert_int_equal(vd_write_zeroes(m.chain, pos, len, false), 0);
 				break;
 			default:
 				assert_int_equal(vd_read(m.chain, NULL, pos, buf, (u32)len), 0);
@@ -160,7 +160,7 @@ static void read_only(void **state)
 	assert_int_equal(vd_map(m.chain, 0, 512, VD_MAP_WRITE, &ext), -EROFS);
 	assert_int_equal(vd_write(m.chain, 0, buf, 512), -EROFS);
 	assert_true(vd_discard(m.chain, 0, 512) < 0);
-	assert_true(vd_write_zeroes(m.chain, 0, 512) < 0);
+	assert_true(vd_write_zeroes(m.chain, 0, 512, false) < 0);
 	vd_flush(m.chain);
 	ut_check(m.chain, m.shadow, m.size);
 	assert_true(count.others == 0);
@@ -185,7 +185,7 @@ static void read_only_segment(void **state)
 	chain = ut_open(&set);
 	assert_int_equal(vd_map(chain, 0, 512, VD_MAP_WRITE, &ext), -EROFS);
 	assert_int_equal(vd_write(chain, 0, buf, 512), -EROFS);
-	assert_true(vd_write_zeroes(chain, 0, 512) < 0);
+	assert_true(vd_write_zeroes(chain, 0, 512, false) < 0);
 	assert_int_equal(vd_read(chain, NULL, 0, buf, 512), 0);
 	assert_int_equal(buf[0], 3);
 	vd_chain_close(chain);
@@ -210,7 +210,7 @@ static void zero_extents(void **state)
 	assert_true(vd_write(chain, 4096, buf, 8192) < 0);
 	assert_int_equal(vd_read(chain, NULL, 0, buf, 8192), 0);
 	assert_true(ut_all_zero(buf, 8192));
-	assert_int_equal(vd_write_zeroes(chain, 4096, 8192), 0);
+	assert_int_equal(vd_write_zeroes(chain, 4096, 8192, false), 0);
 	assert_int_equal(vd_discard(chain, 0, 8192 + 4096), 0);
 	assert_int_equal(vd_read(chain, NULL, 0, buf, 16384), 0);
 	assert_true(ut_all_zero(buf, 8192 + 4096));
@@ -235,7 +235,7 @@ static void bad_requests(void **state)
 	assert_true(vd_write(m.chain, UINT64_MAX - 511, buf, 1024) < 0);
 	assert_true(vd_discard(m.chain, m.size - 512, 1024) < 0);
 	assert_true(vd_discard(m.chain, 512, UINT64_MAX - 511) < 0);
-	assert_true(vd_write_zeroes(m.chain, m.size, 512) < 0);
+	assert_true(vd_write_zeroes(m.chain, m.size, 512, false) < 0);
 	assert_true(vd_map(m.chain, m.size, 512, 0, &ext) < 0);
 	assert_true(vd_map(m.chain, UINT64_MAX - 511, 512, 0, &ext) < 0);
 	assert_int_equal(vd_map(m.chain, m.size - 512, UINT64_MAX - 511, 0, &ext), 0);
@@ -301,7 +301,7 @@ static void on_descriptors(void **state)
 			assert_int_equal(vd_discard(chain, pos, len), 0);
 		} else if (i % 3 == 1) {
 			memset(shadow + pos, 0, len);
-			assert_int_equal(vd_write_zeroes(chain, pos, len), 0);
+			assert_int_equal(vd_write_zeroes(chain, pos, len, false), 0);
 		} else {
 			ut_pattern(shadow + pos, len, pos, i);
 			assert_int_equal(vd_write(chain, pos, shadow + pos, (u32)len), 0);

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Space in files: where new units and tables go, how a file grows, and how a
+ * freed range comes to its next use.
+ *
+ * A freed range goes a long way, because two kinds of readers may still believe
+ * in it: the map on disk, until a commit has unmapped it there, and transfers
+ * that asked the map before. So it waits for the commit (freed, unmapping), then
+ * for everybody who had entered before that (limbo, draining); then its space is
+ * given back, and it may be taken again.
+ */
+#include "writer.h"
+
+void vd_space_init(struct vd_chain *chain, struct vd_space *space, struct vd_file *file, u64 end,
+		   u64 limit)
+{
+	memset(space, 0, sizeof(*space));
+	INIT_LIST_HEAD(&space->free);
+	space->file = file;
+	space->end = end;
+	space->floor = file->size;
+	space->chunk = chain->writer->chunk;
+	/* What lies past @end was perhaps written by somebody who then lost power. */
+	space->zeroed = file->size;
+	space->limit = file->fixed ? min(limit, file->size) : limit;
+}
+VD_EXPORT(vd_space_init);
+
+void vd_space_release(struct vd_space *space)
+{
+	struct vd_freed *f;
+
+	while (space->file && !list_empty(&space->free)) {
+		f = list_entry(space->free.next, struct vd_freed, node);
+		list_del(&f->node);
+		vd_free(f);
+	}
+}
+VD_EXPORT(vd_space_release);
+
+/* --- growth --- */
+
+static int extend(struct vd_file *file, u64 size)
+{
+	int ret = vd_file_allocate(file, file->size, size - file->size);
+
+	if (ret != -EOPNOTSUPP)
+		return ret;
+	return vd_file_truncate(file, size);
+}
+
+static bool no_space(int ret)
+{
+	return ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG;
+}
+
+/* As far ahead as there is space for, @need at least. */
+static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
+{
+	u64 ahead = space->chunk;
+	int ret;
+
+	for (;;) {
+		*size = min(need + ahead, max(space->limit, need));
+		ret = extend(space->file, *size);
+		if (!no_space(ret) || !ahead)
+			return ret;
+		ahead = ahead > VD_META_BLOCK ? ahead / 4 : 0;
+	}
+}
+
+/* The file has @need bytes, durably. */
+static int grow(struct vd_chain *chain, struct vd_space *space, u64 need)
+{
+	struct vd_file *file = space->file;
+	u64 old = file->size, size = 0;
+	int ret;
+
+	if (need <= old)
+		return 0;
+	if (file->fixed)
+		return -ENOSPC;
+	ret = extend_ahead(space, need, &size);
+	if (!ret && !vd_bug(VD_BUG_NO_GROW_FLUSH))
+		ret = vd_writer_flush(chain, file);
+	if (ret)
+		return ret;
+	WRITE_ONCE(file->size, size);
+	vd_meta_grown(chain->meta, file, old);
+	space->chunk = min(space->chunk * 2, (u64)chain->writer->chunk * 4);
+	return 0;
+}
+
+int vd_space_cover(struct vd_chain *chain, struct vd_space *space, u64 end)
+{
+	return grow(chain, space, end);
+}
+VD_EXPORT(vd_space_cover);
+
+/* --- taking --- */
+
+static u64 align_up(u64 n, u64 align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+
+/* The range's tail past what was taken, and what alignment left before it. */
+static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_freed *f, u64 pos,
+		      u64 len)
+{
+	struct vd_freed *tail = NULL;
+	u64 end = f->pos + f->len;
+
+	/* Without memory for a second piece the tail is given up. */
+	if (pos > f->pos && pos + len < end)
+		tail = vd_zalloc(sizeof(*tail));
+	vd_spin_lock(&chain->writer->lock);
+	if (pos > f->pos) {
+		f->len = pos - f->pos;
+		if (tail) {
+			tail->space = space;
+			tail->pos = pos + len;
+			tail->len = end - tail->pos;
+			tail->zeroed = f->zeroed;
+			list_add(&tail->node, &f->node);
+			space->nr_free++;
+		}
+		f = NULL;
+	} else {
+		f->pos += len;
+		f->len -= len;
+		if (f->len) {
+			f = NULL;
+		} else {
+			list_del(&f->node);
+			space->nr_free--;
+		}
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	vd_free(f);
+}
+
+/* The first free range that holds a unit. Only we take, so it stays when the lock goes. */
+static struct vd_freed *find_free(struct vd_chain *chain, struct vd_space *space, u64 unit,
+				  u64 align, u64 *pos)
+{
+	struct vd_freed *f, *found = NULL;
+
+	vd_spin_lock(&chain->writer->lock);
+	list_for_each_entry(f, &space->free, node) {
+		*pos = align_up(f->pos, align);
+		if (*pos >= f->pos && *pos + unit <= f->pos + f->len) {
+			found = f;
+			break;
+		}
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	return found;
+}
+
+static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align,
+		      u64 *pos, u64 *len, bool *zeroed)
+{
+	struct vd_freed *f;
+	u64 room;
+	int ret = 0;
+
+	if (READ_ONCE(space->nr_free) == 0)
+		return false;
+	f = find_free(chain, space, unit, align, pos);
+	if (!f)
+		return false;
+	/* Its neighbours may join it meanwhile, at either end: it only gets longer. */
+	vd_spin_lock(&chain->writer->lock);
+	room = f->pos + f->len - *pos;
+	*zeroed = f->zeroed;
+	vd_spin_unlock(&chain->writer->lock);
+	if (room < *len)
+		*len = room & ~(unit - 1);
+	if (!space->file->fixed)
+		ret = vd_file_allocate(space->file, *pos, *len);
+	if (ret && ret != -EOPNOTSUPP)
+		return false;
+	vd_meta_drop(chain->meta, space->file, *pos, *len);
+	take_from(chain, space, f, *pos, *len);
+	return true;
+}
+
+int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align, u64 *pos,
+		  u64 *len, bool *zeroed)
+{
+	int ret;
+
+	if (take_free(chain, space, unit, align, pos, len, zeroed))
+		return 0;
+	*pos = align_up(space->end, align);
+	if (*pos < space->end || *pos >= space->limit || space->limit - *pos < unit)
+		return -ENOSPC;
+	*len = min(*len, (space->limit - *pos) & ~(unit - 1));
+	ret = grow(chain, space, *pos + *len);
+	if (no_space(ret) && *len > unit) {
+		*len = unit;
+		ret = grow(chain, space, *pos + *len);
+	}
+	if (ret)
+		return ret;
+	*zeroed = *pos >= space->zeroed;
+	vd_spin_lock(&chain->writer->lock);
+	space->end = *pos + *len;
+	vd_spin_unlock(&chain->writer->lock);
+	return 0;
+}
+VD_EXPORT(vd_space_take);
+
+/* --- giving back --- */
+
+/* The last range that begins before @pos, or the list's head. */
+static struct list_head *find_before(struct vd_space *space, u64 pos)
+{
+	struct list_head *before = &space->free;
+	struct vd_freed *f;
+
+	list_for_each_entry(f, &space->free, node) {
+		if (f->pos > pos)
+			break;
+		before = &f->node;
+	}
+	return before;
+}
+
+static bool joins(const struct vd_freed *a, const struct vd_freed *b)
+{
+	return a->zeroed == b->zeroed && a->pos + a->len == b->pos;
+}
+
+/* Takes over @f, which is on no list. */
+static void add_free(struct vd_chain *chain, struct vd_freed *f)
+{
+	struct vd_space *space = f->space;
+	struct list_head *before;
+	struct vd_freed *old = NULL;
+
+	vd_spin_lock(&chain->writer->lock);
+	before = find_before(space, f->pos);
+	if (before != &space->free)
+		old = list_entry(before, struct vd_freed, node);
+	if (old && joins(old, f)) {
+		old->len += f->len;
+	} else if (space->nr_free < VD_CAP_FREE_RANGES) {
+		list_add(&f->node, before);
+		WRITE_ONCE(space->nr_free, space->nr_free + 1);
+		f = NULL;
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	vd_free(f);
+}
+
+static struct vd_freed *new_range(struct vd_space *space, u64 pos, u64 len)
+{
+	struct vd_freed *f = vd_zalloc(sizeof(*f));
+
+	if (f) {
+		f->space = space;
+		f->pos = pos;
+		f->len = len;
+	}
+	return f;
+}
+
+/* Without memory to remember it the place is lost until somebody compacts the image. */
+void vd_space_return(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len)
+{
+	struct vd_freed *f = new_range(space, pos, len);
+
+	if (f)
+		add_free(chain, f);
+}
+VD_EXPORT(vd_space_return);
+
+void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len)
+{
+	struct vd_freed *f = new_range(space, pos, len);
+
+	if (!f)
+		return;
+	if (vd_bug(VD_BUG_EARLY_REUSE)) {
+		add_free(chain, f);
+		return;
+	}
+	vd_spin_lock(&chain->writer->lock);
+	list_add_tail(&f->node, &chain->writer->freed);
+	vd_spin_unlock(&chain->writer->lock);
+}
+VD_EXPORT(vd_space_free);
+
+void vd_space_snapshot(struct vd_chain *chain)
+{
+	struct vd_writer *w = chain->writer;
+
+	vd_spin_lock(&w->lock);
+	list_splice_tail_init(&w->freed, &w->unmapping);
+	vd_spin_unlock(&w->lock);
+}
+
+/* Those who entered before the last change of the epoch are gone. */
+static bool drained(const struct vd_writer *w)
+{
+	return !vd_atomic_read(&w->active[!w->epoch]);
+}
+
+/* Under the lock: move to @ready what nobody can be using any more. */
+static void collect_ready(struct vd_writer *w, struct list_head *ready)
+{
+	if (!drained(w))
+		return;
+	list_splice_tail_init(&w->draining, ready);
+	if (list_empty(&w->limbo))
+		return;
+	list_splice_tail_init(&w->limbo, &w->draining);
+	WRITE_ONCE(w->epoch, !w->epoch);
+	/* Who enters now either sees the new epoch or is seen here; see vd_io_enter(). */
+	vd_mb();
+	if (drained(w))
+		list_splice_tail_init(&w->draining, ready);
+}
+
+void vd_space_unmapped(struct vd_chain *chain)
+{
+	struct vd_writer *w = chain->writer;
+	struct vd_freed *f;
+	LIST_HEAD(ready);
+
+	vd_spin_lock(&w->lock);
+	list_splice_tail_init(&w->unmapping, &w->limbo);
+	collect_ready(w, &ready);
+	vd_spin_unlock(&w->lock);
+
+	while (!list_empty(&ready)) {
+		f = list_entry(ready.next, struct vd_freed, node);
+		list_del(&f->node);
+		f->zeroed = !vd_file_punch(f->space->file, f->pos, f->len);
+		add_free(chain, f);
+	}
+}
+
+/* --- the end of the file --- */
+
+/* Free ranges at the end are no use any more. */
+static void lower_end(struct vd_chain *chain, struct vd_space *space)
+{
+	struct vd_freed *last;
+	LIST_HEAD(gone);
+
+	vd_spin_lock(&chain->writer->lock);
+	while (!list_empty(&space->free)) {
+		last = list_entry(space->free.prev, struct vd_freed, node);
+		if (last->pos + last->len != space->end)
+			break;
+		space->end = last->pos;
+		space->nr_free--;
+		list_del(&last->node);
+		list_add_tail(&last->node, &gone);
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	while (!list_empty(&gone)) {
+		last = list_entry(gone.next, struct vd_freed, node);
+		list_del(&last->node);
+		vd_free(last);
+	}
+}
+
+int vd_space_trim(struct vd_chain *chain, struct vd_space *space)
+{
+	struct vd_file *file = space->file;
+	u64 old = file->size, size, now = old;
+	int ret;
+
+	lower_end(chain, space);
+	size = max(space->floor, space->end);
+	if (file->fixed || size > old)
+		return 0;
+	/* An attempt to grow may have got part of the way. */
+	ret = file->ops->size(file, &now);
+	if (ret || now <= size)
+		return ret;
+	/* Smaller in the cache's eyes before it is: nobody reads what goes. */
+	WRITE_ONCE(file->size, size);
+	vd_meta_drop(chain->meta, file, size, old - size);
+	ret = vd_file_truncate(file, size);
+	if (ret) {
+		WRITE_ONCE(file->size, old);
+		return ret;
+	}
+	space->zeroed = size;
+	return 0;
+}
