@@ -81,7 +81,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	INIT_LIST_HEAD(&dev->slow_list);
 	init_llist_head(&dev->retry);
 	mutex_init(&dev->ctl_mutex);
-	mutex_init(&dev->flush_mutex);
+	vdisk_write_setup(dev);
 	mutex_init(&dev->bounce_lock);
 	init_completion(&dev->gone);
 	INIT_WORK(&dev->error_work, vdisk_error_fn);
@@ -146,8 +146,7 @@ static int vdisk_check_mode(struct vdisk_device *dev, struct vd_error *err)
 	for (i = 0; i < top->nr_segs; i++) {
 		struct vd_segment *seg = &top->segs[i];
 
-		if (!seg->file || !seg->file->writable || (seg->flags & VDISK_SEGF_RDONLY) ||
-		    !(seg->format->caps & VD_CAP_WRITE))
+		if (!seg->writable)
 			writable = false;
 	}
 	if (writable || (dev->flags & VDISK_F_HARD_RDONLY))
@@ -163,6 +162,7 @@ static int vdisk_open_chain(struct vdisk_device *dev, struct vdisk_attach *a,
 		.files = dev->vfiles, .nr_files = dev->nr_files,
 		.images = a->images, .nr_images = a->nr_images,
 		.segments = a->segments, .nr_segments = a->nr_segments,
+		.patches = a->patches, .nr_patches = a->nr_patches,
 	};
 	u32 i;
 	int ret;
@@ -177,6 +177,16 @@ static int vdisk_open_chain(struct vdisk_device *dev, struct vdisk_attach *a,
 	for (i = 0; i < dev->chain->nr_segs; i++)
 		dev->map_inline |= VDISK_SEG_FORMAT(dev->chain->segs[i].kind) != VDISK_FORMAT_RAW;
 	return vdisk_check_mode(dev, err);
+}
+
+static bool vdisk_has_segment(struct vdisk_device *dev, struct vdisk_file *vfile)
+{
+	u32 i;
+
+	for (i = 0; i < dev->chain->nr_segs; i++)
+		if (dev->chain->segs[i].file == &vfile->vf)
+			return true;
+	return false;
 }
 
 /* May data and tables of every segment on this file be reached by direct I/O? */
@@ -205,6 +215,11 @@ static void vdisk_choose_modes(struct vdisk_device *dev)
 
 	for (i = 0; i < dev->nr_files; i++) {
 		vfile = dev->files[i];
+		/* A descriptor: a few bytes of text, of any length. */
+		if (!vdisk_has_segment(dev, vfile)) {
+			vdisk_file_set_mode(vfile, false);
+			continue;
+		}
 		vdisk_file_probe_dio(vfile);
 		dev->io_align = vfile->dio_align ?: SECTOR_SIZE;
 		vdisk_file_set_mode(vfile, vfile->dio_align <= dev->sector_size &&
@@ -282,6 +297,9 @@ static int vdisk_start_engine(struct vdisk_device *dev)
 	dev->bvec_pool = mempool_create_kmalloc_pool(2, VDISK_RQ_SEGMENTS * sizeof(struct bio_vec));
 	if (!dev->io_pool || !dev->bvec_pool)
 		return -ENOMEM;
+	ret = vdisk_write_init(dev);
+	if (ret)
+		return ret;
 	if (dev->chain->max_unit) {
 		ret = vd_unit_prepare(&dev->units[0].unit, dev->chain->max_unit);
 		if (ret)
@@ -309,6 +327,7 @@ void vdisk_stop_engine(struct vdisk_device *dev)
 	if (dev->rescuer)
 		kthread_stop(dev->rescuer);
 	dev->rescuer = NULL;
+	vdisk_write_exit(dev);
 	if (dev->wq)
 		destroy_workqueue(dev->wq);
 	dev->wq = NULL;
@@ -357,7 +376,7 @@ static void vdisk_fill_limits(struct vdisk_device *dev, struct vdisk_limits *lim
 	if (!writable)
 		return;
 	lim->write_cache = true;
-	lim->discard_granularity = max_t(u32, dev->sector_size, 4096);
+	lim->discard_granularity = max3(dev->sector_size, 4096U, dev->chain->unit);
 	/* One request's table walk stays short. */
 	lim->max_discard_sectors = 256U << (20 - SECTOR_SHIFT);
 	lim->max_write_zeroes_sectors = 256U << (20 - SECTOR_SHIFT);

@@ -96,6 +96,25 @@ struct vdisk_device *vdisk_get_next(unsigned long *id)
 	return dev;
 }
 
+/* Before the machine sleeps or stops: nobody is going to ask for the rest. */
+void vdisk_commit_all(void)
+{
+	struct vdisk_device *dev;
+	struct vdisk_scope scope;
+	unsigned long id = 0;
+
+	for (; (dev = vdisk_get_next(&id)); id++) {
+		mutex_lock(&dev->ctl_mutex);
+		if (dev->chain && READ_ONCE(dev->state) == VDISK_STATE_LIVE) {
+			vdisk_scope_enter(dev, &scope);
+			vd_commit(dev->chain);
+			vdisk_scope_leave(&scope);
+		}
+		mutex_unlock(&dev->ctl_mutex);
+		vdisk_put(dev);
+	}
+}
+
 /* The work takes a reference over. Any context. */
 static void vdisk_start_detach(struct vdisk_device *dev)
 {
@@ -227,7 +246,7 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	/* A completion may have published its transfer and still be kicking workers. */
 	synchronize_rcu();
 	vdisk_stop_engine(dev);
-	dev->detach_error = vdisk_flush_files(dev);
+	dev->detach_error = vdisk_end_write(dev);
 	/* A SET may still be flushing the files. */
 	mutex_lock(&dev->ctl_mutex);
 	vdisk_release_members(dev);
@@ -276,7 +295,7 @@ static int vdisk_await(struct vdisk_device *dev, struct vd_error *err)
 		vdisk_end_work(dev);
 	if (left && dev->detach_error)
 		return vd_fail(err, dev->detach_error,
-			       "vdisk%u is detached, but its last flush failed (%d): recent writes may be lost",
+			       "vdisk%u is detached, but its last commit failed (%d): recent writes may be lost",
 			       dev->id, dev->detach_error);
 	return 0;
 }
@@ -393,8 +412,8 @@ static int vdisk_drain_writes(struct vdisk_device *dev, struct vd_error *err)
 				       dev->id, writes);
 		schedule_timeout_killable(1);
 	}
-	if (vdisk_flush_files(dev))
-		return vd_fail(err, -EIO, "vdisk%u: the flush before read-only failed", dev->id);
+	if (vdisk_end_write(dev))
+		return vd_fail(err, -EIO, "vdisk%u: the commit before read-only failed", dev->id);
 	return 0;
 }
 

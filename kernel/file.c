@@ -5,6 +5,7 @@
  */
 #include <linux/bio.h>
 #include <linux/bvec.h>
+#include <linux/delay.h>
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -35,24 +36,42 @@ u64 vdisk_file_end(const struct vdisk_file *vfile)
 	return max_t(u64, vfile->vf.size, i_size_read(vfile->inode));
 }
 
+/* The iterator's direction says whether it is read or written. */
 static s64 vdisk_file_xfer(struct vdisk_file *vfile, u64 pos, struct iov_iter *iter)
 {
 	struct file *file = vfile->file;
 	struct kiocb iocb;
+	s64 ret;
 
 	init_sync_kiocb(&iocb, file);
 	iocb.ki_pos = pos;
 	iocb.ki_flags = vfile->direct ? IOCB_DIRECT : 0;
-	return file->f_op->read_iter(&iocb, iter);
+	if (iov_iter_rw(iter) == READ)
+		return file->f_op->read_iter(&iocb, iter);
+	if (S_ISREG(file_inode(file)->i_mode))
+		file_start_write(file);
+	ret = file->f_op->write_iter(&iocb, iter);
+	if (S_ISREG(file_inode(file)->i_mode))
+		file_end_write(file);
+	return ret;
 }
 
-static s64 vdisk_file_read_direct(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
+static s64 vdisk_file_direct(struct vdisk_file *vfile, int dir, u64 pos, const void *buf, u32 len)
 {
 	struct bio_vec bv;
 	struct iov_iter iter;
 
 	bvec_set_page(&bv, virt_to_page(buf), len, offset_in_page(buf));
-	iov_iter_bvec(&iter, ITER_DEST, &bv, 1, len);
+	iov_iter_bvec(&iter, dir, &bv, 1, len);
+	return vdisk_file_xfer(vfile, pos, &iter);
+}
+
+static s64 vdisk_file_buffered(struct vdisk_file *vfile, int dir, u64 pos, const void *buf, u32 len)
+{
+	struct kvec kv = { .iov_base = (void *)buf, .iov_len = len };
+	struct iov_iter iter;
+
+	iov_iter_kvec(&iter, dir, &kv, 1, len);
 	return vdisk_file_xfer(vfile, pos, &iter);
 }
 
@@ -65,7 +84,7 @@ static s64 vdisk_file_read_bounce(struct vdisk_file *vfile, u64 pos, void *buf, 
 	s64 ret;
 
 	mutex_lock(&dev->bounce_lock);
-	ret = vdisk_file_read_direct(vfile, base, dev->bounce, PAGE_SIZE);
+	ret = vdisk_file_direct(vfile, ITER_DEST, base, dev->bounce, PAGE_SIZE);
 	if (ret >= 0) {
 		ret = ret > skip ? min_t(s64, ret - skip, len) : 0;
 		memcpy(buf, dev->bounce + skip, ret);
@@ -74,24 +93,19 @@ static s64 vdisk_file_read_bounce(struct vdisk_file *vfile, u64 pos, void *buf, 
 	return ret;
 }
 
+/* Memory that virt_to_page() finds is in one piece, so one vector describes it. */
 static bool vdisk_file_aligned(struct vdisk_file *vfile, u64 pos, const void *buf, u32 len)
 {
 	return virt_addr_valid(buf) && IS_ALIGNED(pos | len, vfile->dio_align) &&
-	       IS_ALIGNED((unsigned long)buf, vfile->dio_mem) && len <= PAGE_SIZE &&
-	       offset_in_page(buf) + len <= PAGE_SIZE;
+	       IS_ALIGNED((unsigned long)buf, vfile->dio_mem);
 }
 
 static s64 vdisk_file_read_once(struct vdisk_file *vfile, u64 pos, void *buf, u32 len)
 {
-	struct kvec kv = { .iov_base = buf, .iov_len = len };
-	struct iov_iter iter;
-
-	if (!vfile->direct) {
-		iov_iter_kvec(&iter, ITER_DEST, &kv, 1, len);
-		return vdisk_file_xfer(vfile, pos, &iter);
-	}
+	if (!vfile->direct)
+		return vdisk_file_buffered(vfile, ITER_DEST, pos, buf, len);
 	if (vdisk_file_aligned(vfile, pos, buf, len))
-		return vdisk_file_read_direct(vfile, pos, buf, len);
+		return vdisk_file_direct(vfile, ITER_DEST, pos, buf, len);
 	return vdisk_file_read_bounce(vfile, pos, buf, len);
 }
 
@@ -112,6 +126,95 @@ static s64 vdisk_file_op_read(struct vd_file *vf, u64 pos, void *buf, u32 len)
 	return done;
 }
 
+/*
+ * Tables and the parts of units around a guest's write. No memory inside the
+ * file system is no verdict: try again, as for the guest's own data.
+ */
+static int vdisk_file_op_write(struct vd_file *vf, u64 pos, const void *buf, u32 len)
+{
+	struct vdisk_file *vfile = to_vdisk_file(vf);
+	s64 ret;
+
+	if (vfile->direct && !vdisk_file_aligned(vfile, pos, buf, len))
+		return -EINVAL;
+	while (len) {
+		if (vfile->direct)
+			ret = vdisk_file_direct(vfile, ITER_SOURCE, pos, buf, len);
+		else
+			ret = vdisk_file_buffered(vfile, ITER_SOURCE, pos, buf, len);
+		if ((ret == -ENOMEM || ret == -EAGAIN) && !READ_ONCE(vfile->dev->dead)) {
+			msleep(VDISK_RETRY_MAX_MS);
+			continue;
+		}
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		pos += ret;
+		buf += ret;
+		len -= ret;
+	}
+	return 0;
+}
+
+static int vdisk_file_op_truncate(struct vd_file *vf, u64 size)
+{
+	return vfs_truncate(&to_vdisk_file(vf)->file->f_path, size);
+}
+
+static int vdisk_fallocate(struct vd_file *vf, int mode, u64 pos, u64 len)
+{
+	struct file *file = to_vdisk_file(vf)->file;
+
+	if (!file->f_op->fallocate)
+		return -EOPNOTSUPP;
+	return vfs_fallocate(file, mode, pos, len);
+}
+
+static int vdisk_file_op_punch(struct vd_file *vf, u64 pos, u64 len)
+{
+	return vdisk_fallocate(vf, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos, len);
+}
+
+/* Zeros by writing them, for files that cannot zero a range. */
+static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
+{
+	struct bio_vec bv[16];
+	struct iov_iter iter;
+	s64 ret;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(bv); i++)
+		bvec_set_page(&bv[i], ZERO_PAGE(0), PAGE_SIZE, 0);
+	while (len) {
+		if (READ_ONCE(vfile->dev->dead))
+			return -EIO;
+		iov_iter_bvec(&iter, ITER_SOURCE, bv, ARRAY_SIZE(bv),
+			      min_t(u64, len, ARRAY_SIZE(bv) * PAGE_SIZE));
+		ret = vdisk_file_xfer(vfile, pos, &iter);
+		if (ret == -ENOMEM || ret == -EAGAIN) {
+			msleep(VDISK_RETRY_MAX_MS);
+			continue;
+		}
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		pos += ret;
+		len -= ret;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int vdisk_file_op_zero(struct vd_file *vf, u64 pos, u64 len)
+{
+	int ret = vdisk_fallocate(vf, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, pos, len);
+
+	return ret == -EOPNOTSUPP ? vdisk_write_zero_pages(to_vdisk_file(vf), pos, len) : ret;
+}
+
+static int vdisk_file_op_allocate(struct vd_file *vf, u64 pos, u64 len)
+{
+	return vdisk_fallocate(vf, 0, pos, len);
+}
+
 static int vdisk_file_op_flush(struct vd_file *vf)
 {
 	return vfs_fsync_range(to_vdisk_file(vf)->file, 0, LLONG_MAX, 1);
@@ -125,6 +228,11 @@ static int vdisk_file_op_size(struct vd_file *vf, u64 *size)
 
 static const struct vd_file_ops vdisk_file_ops = {
 	.read = vdisk_file_op_read,
+	.write = vdisk_file_op_write,
+	.truncate = vdisk_file_op_truncate,
+	.punch = vdisk_file_op_punch,
+	.zero = vdisk_file_op_zero,
+	.allocate = vdisk_file_op_allocate,
 	.flush = vdisk_file_op_flush,
 	.size = vdisk_file_op_size,
 };
@@ -266,6 +374,7 @@ int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
 	vfile->vf.index = index;
 	vfile->vf.ops = &vdisk_file_ops;
 	vfile->vf.writable = member->flags & VDISK_MEMBER_RW;
+	atomic_set(&vfile->vf.dirty, 0);
 	vfile->file = fget(member->fd);
 	if (!vfile->file) {
 		ret = vd_fail(err, -EBADF, "member %u: %d is no open file descriptor", index,
@@ -287,6 +396,7 @@ int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
 	if (ret)
 		goto out_allow;
 	vfile->vf.size = i_size_read(vfile->inode);
+	vfile->vf.fixed = vdisk_file_is_bdev(vfile);
 	*out = vfile;
 	return 0;
 

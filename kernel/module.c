@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/blkdev.h>
 #include <linux/module.h>
+#include <linux/reboot.h>
+#include <linux/suspend.h>
 #include <net/genetlink.h>
 #include <linux/workqueue.h>
 
@@ -9,6 +11,23 @@
 /* Detach runs here: one device's slow file system must not hold up another's. */
 struct workqueue_struct *vdisk_ctl_wq;
 
+/* Tables that are dirty in memory only would be lost: nobody flushes any more. */
+static int vdisk_pm_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	if (event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE)
+		vdisk_commit_all();
+	return NOTIFY_DONE;
+}
+
+static int vdisk_reboot_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	vdisk_commit_all();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block vdisk_pm_nb = { .notifier_call = vdisk_pm_event };
+static struct notifier_block vdisk_reboot_nb = { .notifier_call = vdisk_reboot_event };
+
 static int __init vdisk_init(void)
 {
 	int ret;
@@ -16,9 +35,23 @@ static int __init vdisk_init(void)
 	vdisk_ctl_wq = alloc_workqueue("vdisk-ctl", WQ_UNBOUND, 0);
 	if (!vdisk_ctl_wq)
 		return -ENOMEM;
+	ret = register_pm_notifier(&vdisk_pm_nb);
+	if (ret)
+		goto out_wq;
+	ret = register_reboot_notifier(&vdisk_reboot_nb);
+	if (ret)
+		goto out_pm;
 	ret = vdisk_netlink_init();
 	if (ret)
-		destroy_workqueue(vdisk_ctl_wq);
+		goto out_reboot;
+	return 0;
+
+out_reboot:
+	unregister_reboot_notifier(&vdisk_reboot_nb);
+out_pm:
+	unregister_pm_notifier(&vdisk_pm_nb);
+out_wq:
+	destroy_workqueue(vdisk_ctl_wq);
 	return ret;
 }
 
@@ -26,6 +59,8 @@ static int __init vdisk_init(void)
 static void __exit vdisk_exit(void)
 {
 	vdisk_netlink_exit();
+	unregister_reboot_notifier(&vdisk_reboot_nb);
+	unregister_pm_notifier(&vdisk_pm_nb);
 	destroy_workqueue(vdisk_ctl_wq);
 }
 

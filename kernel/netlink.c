@@ -28,6 +28,7 @@ static const struct nla_policy vdisk_attach_policy[VDISK_A_MAX + 1] = {
 	[VDISK_A_UUID] = { .type = NLA_NUL_STRING, .len = 36 },
 	[VDISK_A_PATH] = { .type = NLA_NUL_STRING, .len = VDISK_MAX_NAME - 1 },
 	[VDISK_A_QUEUES] = { .type = NLA_U32 },
+	[VDISK_A_PATCH] = NLA_POLICY_EXACT_LEN(sizeof(struct vdisk_patch)),
 };
 
 static const struct nla_policy vdisk_detach_policy[VDISK_A_MAX + 1] = {
@@ -80,6 +81,7 @@ struct vdisk_counts {
 	u32 images;
 	u32 segments;
 	u32 paths;
+	u32 patches;
 };
 
 static int vdisk_count_attrs(struct genl_info *info, struct vdisk_counts *n, struct vd_error *err)
@@ -101,6 +103,9 @@ static int vdisk_count_attrs(struct genl_info *info, struct vdisk_counts *n, str
 		case VDISK_A_PATH:
 			n->paths++;
 			break;
+		case VDISK_A_PATCH:
+			n->patches++;
+			break;
 		}
 	}
 	if (n->members > VDISK_MAX_MEMBERS)
@@ -114,6 +119,9 @@ static int vdisk_count_attrs(struct genl_info *info, struct vdisk_counts *n, str
 			       VDISK_MAX_SEGMENTS);
 	if (n->paths > VDISK_PATHS_MAX)
 		return vd_fail(err, -E2BIG, "%u paths, at most %u", n->paths, VDISK_PATHS_MAX);
+	if (n->patches > VDISK_MAX_PATCHES)
+		return vd_fail(err, -E2BIG, "%u patches, at most %u", n->patches,
+			       VDISK_MAX_PATCHES);
 	return 0;
 }
 
@@ -151,6 +159,9 @@ static int vdisk_copy_attrs(struct genl_info *info, const struct vdisk_counts *n
 		case VDISK_A_PATH:
 			/* Points into the message; attach copies it. */
 			a->paths[a->nr_paths++] = nla_data(attr);
+			break;
+		case VDISK_A_PATCH:
+			nla_memcpy(&a->patches[a->nr_patches++], attr, sizeof(*a->patches));
 			break;
 		}
 	}

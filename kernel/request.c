@@ -10,6 +10,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
 #include <uapi/linux/sched/types.h>
@@ -71,6 +72,16 @@ void vdisk_cmd_put(struct vdisk_rq *cmd)
 
 	if (!atomic_dec_and_test(&cmd->remaining))
 		return;
+	if (cmd->entered) {
+		cmd->entered = false;
+		vd_io_leave(dev->chain, cmd->epoch);
+	}
+	if (cmd->commit && !cmd->error) {
+		cmd->commit = false;
+		atomic_set(&cmd->remaining, 1);
+		vdisk_flush_queue(dev, cmd);
+		return;
+	}
 	vdisk_cmd_release(dev, cmd);
 	if (unlikely(cmd->error)) {
 		vdisk_count_error(dev);
@@ -153,7 +164,7 @@ static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
 		cmd->bvec[nr++] = bv;
 }
 
-static struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd)
+struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct vdisk_io *io = &cmd->io;
 
@@ -174,10 +185,13 @@ static struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *
 	io->attempts = 0;
 	io->ret = 0;
 	io->nowait = true;
+	io->dsync = false;
+	io->ended = false;
+	io->alloc = NULL;
 	return io;
 }
 
-static void vdisk_io_free(struct vdisk_io *io)
+void vdisk_io_free(struct vdisk_io *io)
 {
 	struct vdisk_rq *cmd = io->cmd;
 
@@ -214,10 +228,23 @@ static void vdisk_io_sticky(struct vdisk_io *io, long ret)
 {
 	struct vdisk_device *dev = cmd_dev(io->cmd);
 
-	if (!io->write || !(io->iocb.ki_flags & IOCB_DSYNC) || READ_ONCE(dev->dead))
+	if (!io->write || !io->dsync || READ_ONCE(dev->dead))
 		return;
 	if (vdisk_status(ret) != BLK_STS_NOSPC)
-		WRITE_ONCE(dev->failed, true);
+		vd_set_failed(dev->chain);
+}
+
+/* No more of this transfer. Any context. */
+static void vdisk_io_done(struct vdisk_io *io, long error)
+{
+	if (error) {
+		io->ret = error;
+		vdisk_cmd_fail(io->cmd, error);
+	}
+	if (io->alloc)
+		vdisk_alloc_end(io);
+	else
+		vdisk_io_free(io);
 }
 
 /* The transfer's outcome is in io->ret and nobody else looks at it. Any context. */
@@ -233,17 +260,17 @@ static void vdisk_io_end(struct vdisk_io *io)
 			vdisk_retry_queue(dev, io);
 			return;
 		}
+		ret = 0;
 	} else if (!ret) {
 		if (io->write || !vdisk_io_pad(io))
-			vdisk_cmd_fail(io->cmd, -EIO);
+			ret = -EIO;
 	} else if (vdisk_io_again(io, ret) && !READ_ONCE(dev->dead)) {
 		vdisk_retry_queue(dev, io);
 		return;
 	} else {
 		vdisk_io_sticky(io, ret);
-		vdisk_cmd_fail(io->cmd, ret);
 	}
-	vdisk_io_free(io);
+	vdisk_io_done(io, ret);
 }
 
 static void vdisk_io_put(struct vdisk_io *io)
@@ -258,7 +285,7 @@ static void vdisk_io_complete(struct kiocb *iocb, long ret)
 
 	if (io->write) {
 		/* Before the write is acknowledged: the next flush must see it. */
-		atomic_set_release(&io->file->dirty, 1);
+		atomic_set_release(&io->file->vf.dirty, 1);
 		if (S_ISREG(file_inode(io->file->file)->i_mode))
 			kiocb_end_write(iocb);
 	}
@@ -307,8 +334,7 @@ void vdisk_io_issue(struct vdisk_io *io, bool nowait)
 	ssize_t ret;
 
 	if (unlikely(READ_ONCE(cmd_dev(io->cmd)->dead))) {
-		vdisk_cmd_fail(io->cmd, -EIO);
-		vdisk_io_free(io);
+		vdisk_io_done(io, -EIO);
 		return;
 	}
 	if (nowait && !vdisk_io_may_nowait(io)) {
@@ -325,7 +351,7 @@ void vdisk_io_issue(struct vdisk_io *io, bool nowait)
 		iocb->ki_flags |= IOCB_DIRECT;
 	if (nowait)
 		iocb->ki_flags |= IOCB_NOWAIT;
-	if (io->write && (rq->cmd_flags & REQ_FUA))
+	if (io->dsync)
 		iocb->ki_flags |= IOCB_DSYNC;
 	if (io->write && !vdisk_io_start_write(io)) {
 		io->ret = -EAGAIN;
@@ -367,11 +393,35 @@ static void vdisk_cmd_data(struct vdisk_device *dev, struct vdisk_rq *cmd,
 	io->len = ext->len;
 	io->file_pos = ext->file_pos;
 	io->write = write;
+	if (write && blk_mq_rq_from_pdu(cmd)->cmd_flags & REQ_FUA) {
+		/* What it writes to may be mapped only in memory so far. */
+		io->dsync = vd_clean(dev->chain);
+		if (!io->dsync)
+			cmd->commit = true;
+	}
 	atomic_inc(&cmd->remaining);
 	vdisk_io_issue(io, nowait);
 }
 
-/* Returns -EAGAIN when the command must go to a worker that may wait. */
+/* The first change of all, and what has no place yet, are for workers. */
+static int vdisk_cmd_map_write(struct vdisk_device *dev, struct vdisk_rq *cmd, bool nowait)
+{
+	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	int ret = 0;
+
+	if (unlikely(!vd_begun(dev->chain)))
+		ret = nowait ? -EAGAIN : vd_begin_write(dev->chain);
+	if (!ret)
+		ret = vd_map(dev->chain, (blk_rq_pos(rq) << SECTOR_SHIFT) + cmd->mapped,
+			     blk_rq_bytes(rq) - cmd->mapped,
+			     (nowait ? VD_MAP_NOWAIT : 0) | VD_MAP_WRITE, &cmd->ext);
+	return ret == -ENODATA && nowait ? -EAGAIN : ret;
+}
+
+/*
+ * Returns -EAGAIN when the command must go to a worker that may wait, 1 when it
+ * belongs to somebody else by now.
+ */
 static int vdisk_cmd_step(struct vdisk_device *dev, struct vdisk_rq *cmd, bool nowait)
 {
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
@@ -380,9 +430,14 @@ static int vdisk_cmd_step(struct vdisk_device *dev, struct vdisk_rq *cmd, bool n
 	int ret;
 
 	if (!cmd->have_ext) {
-		ret = vd_map(dev->chain, (blk_rq_pos(rq) << SECTOR_SHIFT) + cmd->mapped,
-			     blk_rq_bytes(rq) - cmd->mapped,
-			     (nowait ? VD_MAP_NOWAIT : 0) | (write ? VD_MAP_WRITE : 0), ext);
+		if (write)
+			ret = vdisk_cmd_map_write(dev, cmd, nowait);
+		else
+			ret = vd_map(dev->chain, (blk_rq_pos(rq) << SECTOR_SHIFT) + cmd->mapped,
+				     blk_rq_bytes(rq) - cmd->mapped,
+				     nowait ? VD_MAP_NOWAIT : 0, ext);
+		if (ret == -ENODATA)
+			return vdisk_cmd_alloc(dev, cmd);
 		if (ret)
 			return ret;
 		cmd->have_ext = true;
@@ -427,9 +482,16 @@ void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait)
 			break;
 		}
 		ret = vdisk_cmd_step(dev, cmd, nowait);
+		if (ret > 0)
+			return;
 		if (ret == -EAGAIN && nowait) {
 			vdisk_slow_queue(dev, cmd);
 			return;
+		}
+		if (ret == -ENOMEM && !nowait) {
+			/* Others are giving some back; never an I/O error. */
+			msleep(VDISK_RETRY_MAX_MS / 10);
+			continue;
 		}
 		if (ret) {
 			vdisk_cmd_fail(cmd, ret);
@@ -537,7 +599,7 @@ static blk_status_t vdisk_refuse(struct vdisk_device *dev, struct request *rq)
 	/* The block core only warns about writes to a read-only disk. */
 	if (req_op(rq) != REQ_OP_FLUSH && (READ_ONCE(dev->flags) & VDISK_F_RDONLY))
 		return BLK_STS_IOERR;
-	return READ_ONCE(dev->failed) ? BLK_STS_IOERR : BLK_STS_OK;
+	return vd_failed(dev->chain) ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
 static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
@@ -560,6 +622,10 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	cmd->bvec_owned = false;
 	cmd->have_ext = false;
 	cmd->io_used = false;
+	cmd->commit = false;
+	cmd->entered = vd_allocates(dev->chain);
+	if (cmd->entered)
+		cmd->epoch = vd_io_enter(dev->chain);
 
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
@@ -570,12 +636,18 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 		llist_add(&cmd->node, &q->batch);
 		break;
 	case REQ_OP_FLUSH:
+		if (READ_ONCE(dev->flags) & VDISK_F_NO_FLUSH)
+			vdisk_cmd_put(cmd);
+		else
+			vdisk_flush_queue(dev, cmd);
+		break;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:
 		vdisk_slow_queue(dev, cmd);
 		break;
 	default:
-		return BLK_STS_NOTSUPP;
+		vdisk_cmd_fail(cmd, -EOPNOTSUPP);
+		vdisk_cmd_put(cmd);
 	}
 	if (bd->last && !llist_empty(&q->batch))
 		vdisk_kick(q);

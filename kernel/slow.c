@@ -14,7 +14,6 @@
 #include <linux/bvec.h>
 #include <linux/cred.h>
 #include <linux/delay.h>
-#include <linux/falloc.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -25,7 +24,6 @@
 #include "vdisk.h"
 
 #define VDISK_RESCUE_TICK	(HZ / 10)
-#define VDISK_RETRY_MAX_MS	100
 
 void vdisk_scope_enter(struct vdisk_device *dev, struct vdisk_scope *scope)
 {
@@ -135,117 +133,6 @@ static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev)
 	return cmd;
 }
 
-/*
- * All files written since their last flush; a failure is for good. One at a
- * time: who finds a file clean must know that the flush which cleaned it ended.
- */
-int vdisk_flush_files(struct vdisk_device *dev)
-{
-	struct vdisk_file *vfile;
-	int ret = 0, err;
-	u32 i;
-
-	mutex_lock(&dev->flush_mutex);
-	if (READ_ONCE(dev->failed))
-		ret = -EIO;
-	for (i = 0; i < dev->nr_files; i++) {
-		vfile = dev->files[i];
-		if (!vfile->vf.writable || !atomic_xchg(&vfile->dirty, 0))
-			continue;
-		err = vfs_fsync_range(vfile->file, 0, LLONG_MAX, 1);
-		if (err && !ret)
-			ret = err;
-	}
-	if (ret && !READ_ONCE(dev->failed)) {
-		WRITE_ONCE(dev->failed, true);
-		pr_err("vdisk%u: flush failed (%d): writes fail until it is attached again\n",
-		       dev->id, ret);
-	}
-	mutex_unlock(&dev->flush_mutex);
-	return ret;
-}
-
-static int vdisk_cmd_flush(struct vdisk_device *dev)
-{
-	if (READ_ONCE(dev->flags) & VDISK_F_NO_FLUSH)
-		return 0;
-	return vdisk_flush_files(dev);
-}
-
-/* Zeros by writing them, for files that cannot zero a range. */
-static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
-{
-	struct file *file = vfile->file;
-	struct bio_vec bv[16];
-	struct iov_iter iter;
-	struct kiocb iocb;
-	ssize_t ret;
-	u32 step, i;
-
-	for (i = 0; i < ARRAY_SIZE(bv); i++)
-		bvec_set_page(&bv[i], ZERO_PAGE(0), PAGE_SIZE, 0);
-	while (len) {
-		if (READ_ONCE(vfile->dev->dead))
-			return -EIO;
-		step = min_t(u64, len, ARRAY_SIZE(bv) * PAGE_SIZE);
-		init_sync_kiocb(&iocb, file);
-		iocb.ki_pos = pos;
-		iocb.ki_flags = vfile->direct ? IOCB_DIRECT : 0;
-		iov_iter_bvec(&iter, ITER_SOURCE, bv, ARRAY_SIZE(bv), step);
-		file_start_write(file);
-		ret = file->f_op->write_iter(&iocb, &iter);
-		file_end_write(file);
-		if (ret == -ENOMEM || ret == -EAGAIN) {
-			msleep(VDISK_RETRY_MAX_MS);
-			continue;
-		}
-		if (ret <= 0)
-			return ret ? ret : -EIO;
-		pos += ret;
-		len -= ret;
-		cond_resched();
-	}
-	return 0;
-}
-
-static int vdisk_file_unmap(struct vdisk_file *vfile, u64 pos, u64 len, bool zero, bool keep)
-{
-	int mode = FALLOC_FL_KEEP_SIZE | (keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
-	int ret = -EOPNOTSUPP;
-
-	if (vfile->file->f_op->fallocate)
-		ret = vfs_fallocate(vfile->file, mode, pos, len);
-	/* A discard is advice; zeros are a promise. */
-	if (ret == -EOPNOTSUPP)
-		ret = zero ? vdisk_write_zero_pages(vfile, pos, len) : 0;
-	atomic_set(&vfile->dirty, 1);
-	return ret;
-}
-
-static int vdisk_cmd_unmap(struct vdisk_device *dev, struct request *rq)
-{
-	bool zero = req_op(rq) == REQ_OP_WRITE_ZEROES;
-	bool keep = zero && (rq->cmd_flags & REQ_NOUNMAP);
-	u64 pos = blk_rq_pos(rq) << SECTOR_SHIFT;
-	u64 end = pos + blk_rq_bytes(rq);
-	struct vdisk_file *vfile;
-	struct vd_extent ext;
-	int ret;
-
-	if (!zero && (READ_ONCE(dev->flags) & VDISK_F_NO_DISCARD))
-		return 0;
-	for (; pos < end; pos += ext.len) {
-		ret = vd_map(dev->chain, pos, end - pos, VD_MAP_WRITE, &ext);
-		if (ret)
-			return ret;
-		vfile = to_vdisk_file(ext.file);
-		ret = vdisk_file_unmap(vfile, ext.file_pos, ext.len, zero, keep);
-		if (ret)
-			return ret;
-	}
-	return rq->cmd_flags & REQ_FUA ? vdisk_flush_files(dev) : 0;
-}
-
 /* --- inflated units --- */
 
 static struct vdisk_unit *vdisk_unit_pick(struct vdisk_device *dev, const struct vd_extent *ext)
@@ -334,24 +221,25 @@ static void vdisk_slow_cmd(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	int ret;
 
 	atomic_inc(&cmd->inside);
-	switch (req_op(rq)) {
-	case REQ_OP_READ:
-	case REQ_OP_WRITE:
+	if (req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE) {
 		vdisk_cmd_map(cmd, false);
 		return;
-	case REQ_OP_FLUSH:
-		ret = vdisk_cmd_flush(dev);
-		break;
-	default:
-		ret = vdisk_cmd_unmap(dev, rq);
 	}
+	ret = vdisk_cmd_clear(dev, cmd);
+	if (ret > 0)
+		return;
 	if (ret)
 		vdisk_cmd_fail(cmd, ret);
+	atomic_dec(&cmd->inside);
 	vdisk_cmd_put(cmd);
 }
 
 static void vdisk_retry_io(struct vdisk_io *io)
 {
+	if (io->ended) {
+		vdisk_alloc_finish(io);
+		return;
+	}
 	/* Back off only where the same thing failed before, not for a NOWAIT miss. */
 	if (!io->nowait && io->ret < 0)
 		msleep(min(10 * ++io->attempts, VDISK_RETRY_MAX_MS));
@@ -396,7 +284,8 @@ static bool vdisk_slow_one(struct vdisk_device *dev)
 
 static bool vdisk_slow_pending(struct vdisk_device *dev)
 {
-	return !llist_empty(&dev->retry) || !list_empty_careful(&dev->slow_list);
+	return !llist_empty(&dev->retry) || !list_empty_careful(&dev->slow_list) ||
+	       vdisk_commit_pending(dev);
 }
 
 void vdisk_slow_fn(struct work_struct *work)
@@ -435,6 +324,8 @@ static void vdisk_rescue(struct vdisk_device *dev)
 	while (vdisk_retry_one(dev))
 		cond_resched();
 	vdisk_slow_one(dev);
+	if (vdisk_commit_pending(dev))
+		vdisk_commit_run(dev);
 	vdisk_scope_leave(&scope);
 }
 
@@ -469,12 +360,21 @@ int vdisk_rescuer(void *data)
 	return 0;
 }
 
-/* Forced detach: end what no file has yet, whoever would have served it. */
+/* Forced detach: end what no file has yet, whoever would have served it. May sleep. */
 void vdisk_fail_queued(struct vdisk_device *dev)
 {
-	struct vdisk_rq *cmd;
+	struct vdisk_rq *cmd, *next;
 	struct vdisk_io *io;
 	u32 i;
+
+	llist_for_each_entry_safe(cmd, next, llist_del_all(&dev->flushes), node) {
+		vdisk_cmd_fail(cmd, -EIO);
+		atomic_dec(&cmd->inside);
+		vdisk_cmd_put(cmd);
+	}
+	/* Who waits for a token goes back to the slow list. */
+	if (vd_allocates(dev->chain))
+		vd_wake_all(dev->chain);
 
 	for (i = 0; i < dev->nr_queues; i++) {
 		while ((cmd = vdisk_queue_pop(&dev->queues[i]))) {
@@ -487,6 +387,10 @@ void vdisk_fail_queued(struct vdisk_device *dev)
 		vdisk_cmd_put(cmd);
 	}
 	/* A dead device's transfers are not issued again: this ends them. */
-	while ((io = vdisk_retry_pop(dev)))
-		vdisk_io_issue(io, true);
+	while ((io = vdisk_retry_pop(dev))) {
+		if (io->ended)
+			vdisk_alloc_finish(io);
+		else
+			vdisk_io_issue(io, true);
+	}
 }

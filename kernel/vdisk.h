@@ -8,13 +8,15 @@
  *				never held over add_disk or del_gendisk, never taken
  *				on the I/O path
  *	gendisk.open_mutex	the block core's; claiming a device for detach
- *	vdisk_device.flush_mutex one flush of the files at a time; workers
+ *	the chain's alloc, commit and flush locks (alloc.h); workers
+ *	vdisk_device.fill_lock	the inflated unit for parts of units; workers
  *	vdisk_device.bounce_lock one misaligned metadata read of a direct file
  *	vdisk_claims_lock	mutex: which inode is a member of which device
  *	vdisk_queue.lock	spinlock: the rest of a batch
  *	vdisk_device.list_lock	spinlock: queued slow commands
  *	vdisk_device.unit_lock	spinlock: who has which inflated unit
- *	the metadata cache's spinlock
+ *	the chain's and the metadata cache's spinlocks; a token's end calls who
+ *				waits for it with neither held
  *
  * No spinlock of ours is taken in interrupt context: completions touch only
  * atomics, the lock-free lists and, for a retry, an irq-safe list.
@@ -37,6 +39,7 @@
 #include <linux/workqueue.h>
 #include <linux/vdisk.h>
 
+#include "vdisk/alloc.h"
 #include "vdisk/image.h"
 
 struct genl_info;
@@ -48,6 +51,9 @@ struct vdisk_device;
 #define VDISK_UNITS		8
 #define VDISK_INLINE_BVECS	4
 #define VDISK_MAX_DEVICES	(1U << 20)
+#define VDISK_FILL_BYTES	65536U
+#define VDISK_RETRY_MAX_MS	100
+#define VDISK_COMMIT_DELAY	(5 * HZ)
 
 /**
  * struct vdisk_file - a member: vd_file over a struct file
@@ -60,7 +66,6 @@ struct vdisk_device;
  * @nowait: the file system honours IOCB_NOWAIT for direct transfers
  * @denied: holds deny_write_access()
  * @dio_align, @dio_mem: offset and memory alignment of direct transfers
- * @dirty: written since the last flush began
  * @blocked_writes: blocking writes under way: NOWAIT would only contend
  */
 struct vdisk_file {
@@ -74,7 +79,6 @@ struct vdisk_file {
 	bool denied;
 	u32 dio_align;
 	u32 dio_mem;
-	atomic_t dirty;
 	atomic_t blocked_writes;
 };
 
@@ -90,6 +94,10 @@ static inline struct vdisk_file *to_vdisk_file(struct vd_file *vf)
  * @file_pos, @len: where in the file, how much
  * @done: bytes transferred so far; short transfers go on from there
  * @nowait: issued so; -EAGAIN then means "try again where you may block"
+ * @dsync: durable when it ends
+ * @ended: on the retry list not to be issued again, but to end where that may
+ *	sleep
+ * @alloc: token whose place it fills; the command walks on when it has ended
  */
 struct vdisk_io {
 	struct kiocb iocb;
@@ -102,7 +110,10 @@ struct vdisk_io {
 	u32 done;
 	bool nowait;
 	bool write;
+	bool dsync;
+	bool ended;
 	u8 attempts;
+	struct vd_alloc *alloc;
 	long ret;
 	atomic_t ref;
 };
@@ -119,6 +130,9 @@ struct vdisk_io {
  * @bvec_skip: bytes of bvec[0] before the request's first
  * @bvec_owned: @bvec goes back at the end
  * @error: first errno that failed it, 0 so far
+ * @entered, @epoch: it uses the map's answers, see vd_io_enter()
+ * @commit: durable only after a commit; it waits for one at its end
+ * @waiter: for a token that somebody else has
  * @ext: answer that queue_rq got, if @have_ext
  * @io: the first transfer; others come from a mempool
  */
@@ -135,6 +149,10 @@ struct vdisk_rq {
 	bool bvec_owned;
 	bool have_ext;
 	bool io_used;
+	bool entered;
+	bool commit;
+	unsigned int epoch;
+	struct vd_waiter waiter;
 	struct vd_extent ext;
 	struct bio_vec inline_bvec[VDISK_INLINE_BVECS];
 	struct vdisk_io io;
@@ -175,14 +193,16 @@ struct vdisk_unit {
  * @listed: look-ups find it (release/acquire); not before it is complete
  * @state: enum vdisk_state; LIVE to DYING under open_mutex
  * @dead: forced detach: fail whatever no file has yet
- * @failed: a flush failed: writes and flushes fail from now on
+ * @flushes: commands that wait for a commit; @commit_work serves them, and
+ *	@commit_later what nobody asks for
+ * @alloc_pool, @fill_pool: NULL if nothing is ever allocated
+ * @fill_unit, @fill_lock: for packed parents of a unit in the making
  * @flags: VDISK_F_*, one word swapped whole; writers hold ctl_mutex
  * @cred: of the opener of the files; all I/O runs with it
  * @write_opens: somebody opened it for writing since it was last fully closed
  *	(under open_mutex)
  * @armed: AUTOCLEAR may act: asked for by a lazy detach, or somebody has held
  *	the disk exclusively since (a mount; not udev having a look)
- * @flush_mutex: one flush at a time; under it no lock of ours is taken
  * @bounce: one page for misaligned metadata reads of direct files
  * @bounce_lock: its user, across one read; nothing else is taken under it
  * @gone: completed when files are closed and locks released
@@ -192,7 +212,6 @@ struct vdisk_device {
 	u32 id;
 	int state;
 	bool dead;
-	bool failed;
 	bool map_inline;
 	bool added;
 	bool listed;
@@ -209,12 +228,19 @@ struct vdisk_device {
 	struct list_head slow_list;
 	unsigned long slow_runs;
 	struct llist_head retry;
+	struct llist_head flushes;
+	struct work_struct commit_work;
+	struct delayed_work commit_later;
 	struct task_struct *rescuer;
 	wait_queue_head_t rescue_wait;
 	bool watch;
 
 	mempool_t *io_pool;
 	mempool_t *bvec_pool;
+	mempool_t *alloc_pool;
+	mempool_t *fill_pool;
+	struct vd_unit fill_unit;
+	struct mutex fill_lock;
 	const struct cred *cred;
 	void *bounce;
 	struct mutex bounce_lock;
@@ -230,7 +256,6 @@ struct vdisk_device {
 	bool shrinker_on;
 
 	struct mutex ctl_mutex;
-	struct mutex flush_mutex;
 	struct work_struct error_work;
 	struct work_struct detach_work;
 	int detach_mode;
@@ -269,6 +294,8 @@ struct vdisk_attach {
 	u32 nr_images;
 	struct vdisk_segment_desc *segments;
 	u32 nr_segments;
+	struct vdisk_patch patches[VDISK_MAX_PATCHES];
+	u32 nr_patches;
 };
 
 /* module.c */
@@ -293,6 +320,7 @@ void vdisk_release_members(struct vdisk_device *dev);
 /* device.c */
 struct vdisk_device *vdisk_get(u32 id);			/* NULL: no such device */
 struct vdisk_device *vdisk_get_next(unsigned long *id);	/* from *id on, for dumps */
+void vdisk_commit_all(void);			/* may sleep, for long */
 void vdisk_put(struct vdisk_device *dev);
 int vdisk_register(struct vdisk_device *dev, s64 want);	/* 0, -EEXIST, -ENOSPC, -ENOMEM */
 void vdisk_unregister(struct vdisk_device *dev);
@@ -310,6 +338,8 @@ void vdisk_cmd_map(struct vdisk_rq *cmd, bool nowait);
 void vdisk_cmd_put(struct vdisk_rq *cmd);
 void vdisk_cmd_fail(struct vdisk_rq *cmd, int error);
 void vdisk_io_issue(struct vdisk_io *io, bool nowait);
+void vdisk_io_free(struct vdisk_io *io);
+struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_cmd_zero(struct vdisk_rq *cmd, u32 off, u32 len);
 void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_iter *iter);
 
@@ -322,7 +352,6 @@ void vdisk_slow_kick(struct vdisk_device *dev);
 void vdisk_watch(struct vdisk_device *dev);
 int vdisk_rescuer(void *data);
 void vdisk_fail_queued(struct vdisk_device *dev);
-int vdisk_flush_files(struct vdisk_device *dev);
 int vdisk_cmd_unpack(struct vdisk_device *dev, struct vdisk_rq *cmd, const struct vd_extent *ext);
 void vdisk_units_release(struct vdisk_device *dev);
 /* Process context for file I/O: credentials, reclaim flags. */
@@ -341,6 +370,23 @@ void vdisk_group_enter(struct request *rq, struct vdisk_group *group);
 void vdisk_group_leave(struct vdisk_group *group);
 void vdisk_scope_enter(struct vdisk_device *dev, struct vdisk_scope *scope);
 void vdisk_scope_leave(struct vdisk_scope *scope);
+
+/* write.c: places for new data, discard, commits */
+void vdisk_write_setup(struct vdisk_device *dev);
+int vdisk_write_init(struct vdisk_device *dev);
+void vdisk_write_exit(struct vdisk_device *dev);	/* no command is left */
+/*
+ * No place for the command's next bytes yet: 0 mapped again; 1 somebody else
+ * goes on with the command, which must not be touched any more; or -errno.
+ */
+int vdisk_cmd_alloc(struct vdisk_device *dev, struct vdisk_rq *cmd);
+void vdisk_alloc_end(struct vdisk_io *io);		/* any context */
+void vdisk_alloc_finish(struct vdisk_io *io);		/* may sleep */
+int vdisk_cmd_clear(struct vdisk_device *dev, struct vdisk_rq *cmd);	/* as vdisk_cmd_alloc() */
+void vdisk_flush_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);	/* any context */
+bool vdisk_commit_pending(struct vdisk_device *dev);
+void vdisk_commit_run(struct vdisk_device *dev);	/* may sleep */
+int vdisk_end_write(struct vdisk_device *dev);		/* may sleep */
 
 /* netlink.c */
 int vdisk_netlink_init(void);

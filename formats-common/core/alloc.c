@@ -54,6 +54,31 @@ void vd_token_end(struct vd_chain *chain, struct vd_alloc *alloc)
 	}
 }
 
+void vd_wake_all(struct vd_chain *chain)
+{
+	struct vd_alloc *alloc;
+	struct vd_waiter *waiter;
+	LIST_HEAD(woken);
+
+	vd_spin_lock(&chain->writer->lock);
+	list_for_each_entry(alloc, &chain->writer->tokens, node)
+		list_splice_tail_init(&alloc->waiters, &woken);
+	vd_spin_unlock(&chain->writer->lock);
+
+	while (!list_empty(&woken)) {
+		waiter = list_entry(woken.next, struct vd_waiter, node);
+		list_del(&waiter->node);
+		waiter->wake(waiter);
+	}
+}
+VD_EXPORT(vd_wake_all);
+
+bool vd_allocates(const struct vd_chain *chain)
+{
+	return chain->writer && chain->writer->allocates;
+}
+VD_EXPORT(vd_allocates);
+
 /* --- reservation --- */
 
 /* The units of [pos, pos + len), as far as the segment has them. */
@@ -164,13 +189,21 @@ static int fill_range(struct vd_chain *chain, struct vd_alloc *alloc, u64 from, 
 	return ret;
 }
 
+bool vd_fill_needed(const struct vd_chain *chain, const struct vd_alloc *alloc, u64 pos, u64 len)
+{
+	if (alloc->flags & VD_ALLOC_ZEROED && chain->nr_images == 1)
+		return false;
+	return alloc->pos < pos || pos + len < alloc->pos + alloc->len || alloc->len < alloc->room;
+}
+VD_EXPORT(vd_fill_needed);
+
 int vd_fill(struct vd_chain *chain, struct vd_alloc *alloc, u64 pos, u64 len, void *buf,
 	    u32 size, struct vd_unit *unit)
 {
 	u64 end = alloc->pos + alloc->len;
 	int ret;
 
-	if (vd_bug(VD_BUG_NO_FILL))
+	if (vd_bug(VD_BUG_NO_FILL) || !vd_fill_needed(chain, alloc, pos, len))
 		return 0;
 	ret = fill_range(chain, alloc, alloc->pos, pos, buf, size, unit);
 	if (!ret)

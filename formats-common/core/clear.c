@@ -6,10 +6,7 @@
  */
 #include "writer.h"
 
-/**
- * struct clear - one vd_clear()
- * @seg: of @pos; @pos and @len lie in it
- */
+/* One vd_clear(); @pos and @len lie in @seg. */
 struct clear {
 	struct vd_chain *chain;
 	struct vd_segment *seg;

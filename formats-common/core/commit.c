@@ -273,7 +273,7 @@ unsigned int vd_io_enter(struct vd_chain *chain)
 	struct vd_writer *w = chain->writer;
 	unsigned int epoch;
 
-	if (!w || !w->allocates)
+	if (!vd_allocates(chain))
 		return 0;
 	for (;;) {
 		epoch = READ_ONCE(w->epoch);
@@ -291,7 +291,7 @@ void vd_io_leave(struct vd_chain *chain, unsigned int cookie)
 {
 	struct vd_writer *w = chain->writer;
 
-	if (!w || !w->allocates)
+	if (!vd_allocates(chain))
 		return;
 	vd_mb();
 	vd_atomic_dec(&w->active[cookie]);

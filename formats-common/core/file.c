@@ -122,7 +122,7 @@ int vd_file_zero(struct vd_file *file, u64 pos, u64 len, bool unmap)
 	ret = -EOPNOTSUPP;
 	if (unmap && file->ops->punch)
 		ret = file->ops->punch(file, pos, len);
-	else if (!unmap && file->ops->zero)
+	if (ret == -EOPNOTSUPP && file->ops->zero)
 		ret = file->ops->zero(file, pos, len);
 	if (ret == -EOPNOTSUPP)
 		return write_zeroes(file, pos, len);

@@ -90,10 +90,7 @@ VD_EXPORT(vd_read);
 
 /* --- writing: the plainest order of the steps that alloc.h lists --- */
 
-/**
- * struct sync - what one call to change the disk carries along
- * @buf: FILL_BYTES for parts of units
- */
+/* What one call to change the disk carries along; @buf has FILL_BYTES. */
 struct sync {
 	void *buf;
 	struct vd_unit unit;

@@ -81,10 +81,16 @@ int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
  */
 int vd_fill(struct vd_chain *chain, struct vd_alloc *alloc, u64 pos, u64 len, void *buf,
 	    u32 size, struct vd_unit *unit);
+/* Would it write anything? */
+bool vd_fill_needed(const struct vd_chain *chain, const struct vd_alloc *alloc, u64 pos, u64 len);
 /* All bytes are written: make the map say so. Never sleeps, never fails. */
 void vd_publish(struct vd_chain *chain, struct vd_alloc *alloc);
 /* The place goes back; what was written there is garbage. May sleep. */
 void vd_abandon(struct vd_chain *chain, struct vd_alloc *alloc);
+/* Call everybody who waits for a token, though it has not ended. Never sleeps. */
+void vd_wake_all(struct vd_chain *chain);
+/* Can a write to the top need a place? Constant. */
+bool vd_allocates(const struct vd_chain *chain);
 
 /* Flags of vd_clear(). */
 #define VD_CLEAR_ZERO	(1U << 0)	/* must read zeros; without: a discard, advice */
