@@ -8,7 +8,12 @@
 #include "vdisk/layout.h"
 
 #define LAYOUT_SEGF	(VD_LSEG_SELF | VD_LSEG_RDONLY | VD_LSEG_DEVICE)
-#define LAYOUT_FLAGS	(VD_LAYOUT_WARNING | (VD_LAYOUT_WARNING - 1))
+#define LAYOUT_FLAGS	(VD_LAYOUT_ONLY_CBT | (VD_LAYOUT_ONLY_CBT - 1))
+
+/* Digits of content ids; a line of a descriptor with its end. */
+#define LAYOUT_CID	8U
+#define LAYOUT_LONG_CID	32U
+#define LAYOUT_LINE	(VMDK_CAP_LINE + 2U)
 
 /**
  * struct vd_layout_builder - a layout in the making
@@ -215,7 +220,7 @@ static int layout_check_strings(const struct vd_layout *l, struct vd_error *err)
 	if (!layout_str_ok(l, l->subformat, true) || !layout_str_ok(l, l->parent_name, true) ||
 	    !layout_str_ok(l, l->comment, false) || !layout_str_ok(l, l->adapter, true) ||
 	    !layout_str_ok(l, l->encoding, true) || !layout_str_ok(l, l->ro_reason, true) ||
-	    !layout_str_ok(l, l->warning, true))
+	    !layout_str_ok(l, l->warning, true) || !layout_str_ok(l, l->cbt_name, true))
 		return vd_fail(err, -EINVAL, "layout: a string is no string");
 	for (i = 0; i < l->nr_segs; i++)
 		if (!layout_str_ok(l, vd_layout_segs(l)[i].name, true))
@@ -225,6 +230,44 @@ static int layout_check_strings(const struct vd_layout *l, struct vd_error *err)
 	if (!l->ro_reason != !(l->flags & VD_LAYOUT_RDONLY) ||
 	    !l->warning != !(l->flags & VD_LAYOUT_WARNING))
 		return vd_fail(err, -EINVAL, "layout: a flag lacks its text");
+	if (l->flags & VD_LAYOUT_ONLY_CBT && !(l->flags & VD_LAYOUT_RDONLY))
+		return vd_fail(err, -EINVAL, "layout: change tracking stops nothing");
+	return 0;
+}
+
+/* [pos, pos + len) of some file, of a length that is legal; nothing at 0. */
+static bool layout_place_ok(u64 pos, u32 len, u32 max)
+{
+	return len ? len <= max && pos <= VD_CAP_FILE_BYTES : !pos;
+}
+
+/*
+ * What is rewritten in the text. Whoever writes there looks first whether the
+ * file has at these places what the layout says.
+ */
+static int layout_check_places(const struct vd_layout *l, struct vd_error *err)
+{
+	bool ok = layout_place_ok(l->cid_pos, l->cid_len, LAYOUT_CID) &&
+		  layout_place_ok(l->long_cid_pos, l->long_cid_len, LAYOUT_LONG_CID) &&
+		  layout_place_ok(l->cbt_pos, l->cbt_len, LAYOUT_LINE) &&
+		  l->version_pos <= VD_CAP_FILE_BYTES;
+
+	if (l->long_cid_len && l->long_cid_len != LAYOUT_LONG_CID)
+		ok = false;
+	if (l->cid_len && !(l->flags & VD_LAYOUT_HAVE_CID))
+		ok = false;
+	if (l->cid_len && l->long_cid_len &&
+	    vd_overlap(l->cid_pos, l->cid_len, l->long_cid_pos, l->long_cid_len))
+		ok = false;
+	if (l->cbt_len ? !(l->flags & VD_LAYOUT_CBT) || !l->cbt_name : l->cbt_note_len)
+		ok = false;
+	if (l->cbt_note_len > LAYOUT_LINE || l->cbt_note_len > l->cbt_pos)
+		ok = false;
+	if (!ok)
+		return vd_fail(err, -EINVAL,
+			       "layout: %u digits of a CID at %llu, %u at %llu, change tracking in %u + %u bytes at %llu",
+			       l->cid_len, l->cid_pos, l->long_cid_len, l->long_cid_pos,
+			       l->cbt_note_len, l->cbt_len, l->cbt_pos);
 	return 0;
 }
 
@@ -266,6 +309,8 @@ int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err)
 	ret = layout_check_sizes(l, len, err);
 	if (!ret)
 		ret = layout_check_strings(l, err);
+	if (!ret)
+		ret = layout_check_places(l, err);
 	if (ret)
 		return ret;
 

@@ -16,12 +16,16 @@
 /**
  * struct parser - one call's worth of context
  * @number: of the line, from 1
+ * @line: that line as it stands there, with its end
+ * @note: the line before it, if that is a comment
  * @seen: value of keys[i] when it first came; s is NULL before
  */
 struct parser {
 	struct vmdk_descriptor *d;
 	struct vd_error *err;
 	u32 number;
+	struct vmdk_text line;
+	struct vmdk_text note;
 	struct vmdk_text seen[MAX_KEYS];
 };
 
@@ -101,6 +105,40 @@ static int take_uuid(struct parser *p, const struct key *key, struct vmdk_text v
 	return 0;
 }
 
+/* Where something stands that a writer of the disk changes. */
+static void note_place(struct parser *p, struct vmdk_text *at, struct vmdk_text found)
+{
+	if (at->s)
+		p->d->doubled = true;
+	*at = found;
+}
+
+static int take_version(struct parser *p, const struct key *key, struct vmdk_text value)
+{
+	note_place(p, &p->d->version_at, value);
+	return take_number(p, key, value);
+}
+
+static int take_cid(struct parser *p, const struct key *key, struct vmdk_text value)
+{
+	note_place(p, &p->d->cid_at, value);
+	return take_hex(p, key, value);
+}
+
+static int take_content_id(struct parser *p, const struct key *key, struct vmdk_text value)
+{
+	note_place(p, &p->d->content_id_at, value);
+	return take_uuid(p, key, value);
+}
+
+static int take_change_track(struct parser *p, const struct key *key, struct vmdk_text value)
+{
+	note_place(p, &p->d->track_line, p->line);
+	if (vmdk_text_has(p->note, "change track"))
+		p->d->track_note = p->note;
+	return take_text(p, key, value);
+}
+
 /* An array took the snapshot: what this file shows is not the disk. */
 static int take_native(struct parser *p, const struct key *key, struct vmdk_text value)
 {
@@ -114,14 +152,14 @@ static int take_native(struct parser *p, const struct key *key, struct vmdk_text
 #define KEY(n, t, f, h, s) { n, t, offsetof(struct vmdk_descriptor, f), h, s }
 
 static const struct key keys[] = {
-	KEY("version", take_number, version, VMDK_HAVE_VERSION, true),
-	KEY("CID", take_hex, cid, VMDK_HAVE_CID, true),
+	KEY("version", take_version, version, VMDK_HAVE_VERSION, true),
+	KEY("CID", take_cid, cid, VMDK_HAVE_CID, true),
 	KEY("parentCID", take_hex, parent_cid, VMDK_HAVE_PARENT_CID, true),
 	KEY("createType", take_text, create_type, 0, true),
 	KEY("parentFileNameHint", take_text, parent_hint, 0, true),
 	KEY("encoding", take_text, encoding, 0, true),
 	KEY("isNativeSnapshot", take_native, have, 0, true),
-	KEY("changeTrackPath", take_text, change_track, 0, false),
+	KEY("changeTrackPath", take_change_track, change_track, 0, false),
 	KEY("ddb.adapterType", take_text, adapter, 0, false),
 	KEY("ddb.geometry.cylinders", take_number, geometry[0], 0, false),
 	KEY("ddb.geometry.heads", take_number, geometry[1], 0, false),
@@ -132,7 +170,7 @@ static const struct key keys[] = {
 	KEY("ddb.uuid.parent", take_uuid, parent_uuid, VMDK_HAVE_PARENT_UUID, false),
 	KEY("ddb.uuid.parentmodification", take_uuid, parent_mod_uuid,
 	    VMDK_HAVE_PARENT_MOD_UUID, false),
-	KEY("ddb.longContentID", take_uuid, content_id, VMDK_HAVE_CONTENT_ID, false),
+	KEY("ddb.longContentID", take_content_id, content_id, VMDK_HAVE_CONTENT_ID, false),
 	KEY("ddb.encoding", take_text, ddb_encoding, 0, false),
 	KEY("ddb.comment", take_text, comment, 0, false),
 	KEY("ddb.iofilters", take_text, filters, 0, false),
@@ -469,6 +507,24 @@ static struct vmdk_text next_line(struct vmdk_text *rest)
 	return line;
 }
 
+/* A line, and what the next one may want to know of it. */
+static int parse_next(struct parser *p, struct vmdk_text *rest)
+{
+	struct vmdk_text line = next_line(rest);
+	int ret;
+
+	/* Unless it is the last, @rest has gone on past its end. */
+	p->line = line;
+	if (rest->s > line.s)
+		p->line.len = (u32)(rest->s - line.s);
+	ret = parse_line(p, line);
+	line = vmdk_text_trim(line);
+	p->note = (struct vmdk_text) { NULL, 0 };
+	if (line.len && line.s[0] == '#')
+		p->note = p->line;
+	return ret;
+}
+
 bool vmdk_descriptor_signature(const char *text, size_t len)
 {
 	static const char wanted[] = "#diskdescriptorfile";
@@ -537,7 +593,7 @@ int vmdk_descriptor_parse(const char *text, size_t len, struct vmdk_descriptor *
 			       (u64)len, VMDK_CAP_DESCRIPTOR);
 	rest = skip_bom(text, len);
 	while (rest.len) {
-		ret = parse_line(&p, next_line(&rest));
+		ret = parse_next(&p, &rest);
 		if (ret)
 			return ret;
 	}

@@ -40,6 +40,10 @@ struct vmdk_line {
  * struct vmdk_descriptor - everything that is understood
  * @bits: VMDK_HAVE_*
  * @lines, @nr_lines: extent lines in guest address order
+ * @version_at, @cid_at, @content_id_at: the digits themselves
+ * @track_line: the line of changeTrackPath, with its end
+ * @track_note: the comment line directly before it, with its end
+ * @doubled: one of those keys is there twice
  * @warning: oddities that do not hinder, one text
  *
  * Texts point into the buffer that was parsed. Freed with
@@ -67,6 +71,12 @@ struct vmdk_descriptor {
 	struct vmdk_text comment;
 	struct vmdk_text filters;
 	struct vmdk_text sidecars;
+	struct vmdk_text version_at;
+	struct vmdk_text cid_at;
+	struct vmdk_text content_id_at;
+	struct vmdk_text track_line;
+	struct vmdk_text track_note;
+	bool doubled;
 	struct vmdk_line *lines;
 	u32 nr_lines;
 	u32 max_lines;

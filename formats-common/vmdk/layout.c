@@ -10,15 +10,22 @@
 #include "vmdk.h"
 
 #define NO_CID 0xffffffffU
+#define LONG_CID_DIGITS 32U
+
+static const char reason_tracked[] =
+	"change tracking is on: writes that it does not see would spoil incremental backups";
 
 /**
  * struct answer - a layout in the making
  * @d: what the text says
+ * @text, @base: the text, and where in the file it stands
  * @header: of the extent that holds the descriptor; NULL: a text file
  * @ro_reason: first reason not to write, NULL when there is none
  */
 struct answer {
 	struct vmdk_descriptor *d;
+	const char *text;
+	u64 base;
 	const struct vmdk_header *header;
 	struct vd_layout_builder *b;
 	const char *ro_reason;
@@ -91,7 +98,7 @@ static int judge_create_type(struct answer *a, struct vd_error *err)
 			       create_types[i].name);
 	}
 	if (vmdk_text_is(type, "streamOptimized"))
-		read_only(a, "streamOptimized extents are compressed and cannot be changed in place");
+		read_only(a, VMDK_REASON_COMPRESSED);
 	return 0;
 }
 
@@ -181,14 +188,10 @@ static int add_comment(struct answer *a, struct vd_layout *head, struct vd_error
 }
 
 /* Things that live beside the disk and would go wrong if it changed behind them. */
-static void judge_companions(struct answer *a, struct vd_layout *head)
+static void judge_companions(struct answer *a)
 {
 	const struct vmdk_descriptor *d = a->d;
 
-	if (d->change_track.len) {
-		head->flags |= VD_LAYOUT_CBT;
-		read_only(a, "change tracking is on: writes that it does not see would spoil incremental backups");
-	}
 	if (d->filters.len)
 		read_only(a, "an I/O filter (ddb.iofilters) must see every write");
 	if (d->sidecars.len)
@@ -205,6 +208,57 @@ static int judge_sector_size(struct vmdk_descriptor *d, struct vd_error *err)
 			       d->sector_size);
 	vmdk_descriptor_warn(d, "the disk has sectors of 4096 bytes: attach it with -b 4096");
 	return 0;
+}
+
+static u64 place(const struct answer *a, struct vmdk_text t)
+{
+	return a->base + (u64)(t.s - a->text);
+}
+
+/* What a writer of the disk replaces in the text. */
+static void add_places(struct answer *a, struct vd_layout *head)
+{
+	const struct vmdk_descriptor *d = a->d;
+
+	if (d->doubled)
+		return;
+	if (d->have & VMDK_HAVE_CID) {
+		head->cid_pos = place(a, d->cid_at);
+		head->cid_len = d->cid_at.len;
+	}
+	/* In another form, with blanks or dashes, it is nobody's. */
+	if (d->have & VMDK_HAVE_CONTENT_ID && d->content_id_at.len == LONG_CID_DIGITS) {
+		head->long_cid_pos = place(a, d->content_id_at);
+		head->long_cid_len = LONG_CID_DIGITS;
+	}
+	if (d->have & VMDK_HAVE_VERSION)
+		head->version_pos = place(a, d->version_at) + d->version_at.len - 1;
+}
+
+/*
+ * Last of all: it is the one reason that a user can do away with, if there is
+ * no other.
+ */
+static void judge_tracking(struct answer *a)
+{
+	struct vd_layout *head = vd_layout_head(a->b);
+	const struct vmdk_descriptor *d = a->d;
+	bool only = !a->ro_reason;
+
+	if (d->change_track.len) {
+		head->flags |= VD_LAYOUT_CBT;
+		read_only(a, reason_tracked);
+		head->cbt_name = add_text(a, d->change_track);
+		if (!d->doubled) {
+			head->cbt_pos = place(a, d->track_line);
+			head->cbt_len = d->track_line.len;
+			head->cbt_note_len = d->track_note.len;
+		}
+	}
+	if (a->header && vmdk_header_tracked(a->header))
+		read_only(a, VMDK_REASON_TRACKED);
+	if (only && a->ro_reason)
+		head->flags |= VD_LAYOUT_ONLY_CBT;
 }
 
 static int add_properties(struct answer *a, struct vd_error *err)
@@ -232,7 +286,10 @@ static int add_properties(struct answer *a, struct vd_error *err)
 		ret = judge_sector_size(d, err);
 	if (ret)
 		return ret;
-	judge_companions(a, head);
+	judge_companions(a);
+	if (d->doubled)
+		read_only(a, "its descriptor has a line twice that would have to be changed");
+	add_places(a, head);
 	return 0;
 }
 
@@ -285,10 +342,8 @@ static int judge_self(struct answer *a, struct vd_error *err)
 			       "descriptor line %u: %llu sectors, but the extent's header says %llu",
 			       line->number, line->sectors,
 			       a->header->capacity >> VD_SECTOR_SHIFT);
-	if (a->header->flags & VMDK_FLAG_COMPRESSED)
-		read_only(a, "streamOptimized extents are compressed and cannot be changed in place");
-	if (a->header->odd_flags)
-		read_only(a, "the extent's header has flags that are unknown");
+	if (vmdk_header_reason(a->header))
+		read_only(a, vmdk_header_reason(a->header));
 	if (a->header->unclean)
 		vd_layout_head(a->b)->flags |= VD_LAYOUT_UNCLEAN;
 	return 0;
@@ -305,6 +360,8 @@ static int fill(struct answer *a, struct vd_error *err)
 		add_line(a, &a->d->lines[i], a->header && !i);
 	if (!ret)
 		ret = add_properties(a, err);
+	if (!ret)
+		judge_tracking(a);
 	return ret;
 }
 
@@ -324,12 +381,15 @@ static int finish(struct answer *a, struct vd_layout **out, struct vd_error *err
 	return vd_layout_finish(a->b, out, err);
 }
 
-static int layout_build(struct vmdk_descriptor *d, const struct vmdk_header *header,
-			struct vd_layout **out, struct vd_error *err)
+static int layout_build(struct vmdk_descriptor *d, const char *text,
+			const struct vmdk_header *header, struct vd_layout **out,
+			struct vd_error *err)
 {
-	struct answer a = { .d = d, .header = header };
+	struct answer a = { .d = d, .text = text, .header = header };
 	int ret;
 
+	if (header)
+		a.base = header->desc_pos;
 	a.b = vd_layout_begin(VDISK_FORMAT_VMDK);
 	if (!a.b)
 		return vd_fail(err, -ENOMEM, "out of memory");
@@ -349,7 +409,7 @@ static int layout_from_text(const char *text, u32 len, const struct vmdk_header 
 
 	ret = vmdk_descriptor_parse(text, len, &d, err);
 	if (!ret)
-		ret = layout_build(&d, header, out, err);
+		ret = layout_build(&d, text, header, out, err);
 	vmdk_descriptor_free(&d);
 	return ret;
 }
@@ -494,4 +554,5 @@ static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_e
 
 const struct vd_format_user vmdk_user = {
 	.layout = vmdk_layout,
+	.extent = vmdk_extent_state,
 };

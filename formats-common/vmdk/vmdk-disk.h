@@ -13,6 +13,8 @@
 #define VMDK_MAGIC		0x564d444bU	/* "KDMV" */
 #define VMDK_MAGIC_UNFINISHED	0x766d646bU	/* "kdmv": a writer is at work, or died */
 
+#define VMDK_VERSION_TRACKED	3U	/* uncompressed: change tracking was turned on */
+
 #define VMDK_FLAG_NEWLINE	(1U << 0)	/* the newline test bytes are valid */
 #define VMDK_FLAG_REDUNDANT	(1U << 1)	/* second directory and tables in use */
 #define VMDK_FLAG_ZEROED	(1U << 2)	/* table entry 1 is a grain of zeros */

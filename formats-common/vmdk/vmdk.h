@@ -213,7 +213,18 @@ void cowd_publish(struct vd_segment *seg, struct vd_alloc *alloc);
 int cowd_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done);
 int cowd_end(struct vd_segment *seg);
 
-/* User space only: probe.c, layout.c. */
+/* User space only: probe.c, layout.c, extent-state.c. */
+#define VMDK_REASON_COMPRESSED \
+	"streamOptimized extents are compressed and cannot be changed in place"
+#define VMDK_REASON_TRACKED \
+	"version 3 in the extent's header says that change tracking may be on"
+
+struct vd_extent_state;
+/* Why the extent must not be written, other than for change tracking; or NULL. */
+const char *vmdk_header_reason(const struct vmdk_header *h);
+bool vmdk_header_tracked(const struct vmdk_header *h);
+int vmdk_extent_state(struct vd_file *file, u32 kind, struct vd_extent_state *out,
+		      struct vd_error *err);
 int vmdk_probe(struct vd_file *file, struct vd_probe *out);
 extern const struct vd_format_user vmdk_user;
 

@@ -57,6 +57,7 @@ struct vd_layout_seg {
 #define VD_LAYOUT_CBT		(1U << 7)	/* change tracking is on */
 #define VD_LAYOUT_UNCLEAN	(1U << 8)
 #define VD_LAYOUT_WARNING	(1U << 9)	/* warning says what is odd */
+#define VD_LAYOUT_ONLY_CBT	(1U << 10)	/* RDONLY for change tracking alone */
 
 /**
  * struct vd_layout - header of the block; then segs[nr_segs], then the pool
@@ -69,7 +70,13 @@ struct vd_layout_seg {
  * @geometry: cylinders, heads, sectors; 0 when absent
  * @cid_pos, @cid_len: where in the image's own file the digits of the CID
  *	stand; @cid_len 0: nowhere
- * @long_cid_pos, @long_cid_len: the same for ddb.longContentID
+ * @long_cid_pos, @long_cid_len: the same for ddb.longContentID; all 32 digits or
+ *	none
+ * @version_pos: the same for the digit of the descriptor's version; 0: none
+ * @cbt_pos, @cbt_len: the same for the whole line that turns change tracking on,
+ *	with its line end; @cbt_len 0: none
+ * @cbt_note_len: bytes of the comment line directly before that one, or 0
+ * @cbt_name: the log of changes, as written
  */
 struct vd_layout {
 	u32 magic;
@@ -98,7 +105,11 @@ struct vd_layout {
 	u64 cid_pos;
 	u64 long_cid_pos;
 	u32 long_cid_len;
-	u32 pad;
+	u32 cbt_len;
+	u64 version_pos;
+	u64 cbt_pos;
+	u32 cbt_note_len;
+	vd_str cbt_name;
 };
 
 static inline const struct vd_layout_seg *vd_layout_segs(const struct vd_layout *l)
@@ -118,14 +129,29 @@ static inline const char *vd_layout_str(const struct vd_layout *l, vd_str s)
  */
 int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err);
 
+#define VD_REASON_TEXT	128
+
+/**
+ * struct vd_extent_state - what the header of one extent says about writing
+ * @flags: VD_LAYOUT_RDONLY, _ONLY_CBT, _UNCLEAN
+ * @ro_reason: with RDONLY; printable
+ */
+struct vd_extent_state {
+	u32 flags;
+	char ro_reason[VD_REASON_TEXT];
+};
+
 /**
  * struct vd_format_user - what a backend does in user space only
  * @layout: read the description of the image in @file. *out is one block of
  *	memory from vd_zalloc(), freed by the caller with vd_free().
+ * @extent: read the header of a file that holds a segment of @kind
  * @check: see check.h
  */
 struct vd_format_user {
 	int (*layout)(struct vd_file *file, struct vd_layout **out, struct vd_error *err);
+	int (*extent)(struct vd_file *file, u32 kind, struct vd_extent_state *out,
+		      struct vd_error *err);
 	int (*check)(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 		     struct vd_error *err);
 };
