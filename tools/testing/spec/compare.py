@@ -33,7 +33,7 @@ FLAGS = {"member": "VDISK_MEMBER_", "segf": "VDISK_SEGF_", "f": "VDISK_F_"}
 # Unions of flags and the like: in the header only, by design.
 DERIVED = {"VDISK_MEMBER_FLAGS", "VDISK_SEGF_FLAGS", "VDISK_F_SETTABLE"}
 
-C_TYPES = {"u32": "__u32", "s32": "__s32", "u64": "__u64"}
+C_TYPES = {"u8": "__u8", "u32": "__u32", "s32": "__s32", "u64": "__u64"}
 
 POLICY_TYPES = {
     "u32": ("NLA_U32", "NLA_POLICY_RANGE(NLA_U32", "NLA_POLICY_MAX(NLA_U32",
@@ -88,15 +88,19 @@ class Header:
         return re.findall(r"^#define\s+(%s\w*)\b(?!\()" % prefix, self.text, re.M)
 
     def structs(self):
-        """name -> list of (C type, field)."""
+        """name -> list of (C type, field, array length as written or '')."""
         found = {}
         for name, body in re.findall(r"struct\s+(\w+)\s*\{(.*?)\}", self.text, re.S):
-            found[name] = re.findall(r"(__\w+)\s+(\w+)\s*;", body)
+            found[name] = re.findall(r"(__\w+)\s+(\w+)\s*(?:\[(\w+)\])?\s*;", body)
         return found
 
     def string(self, name):
         match = re.search(r'#define\s+%s\s+"([^"]*)"' % name, self.text)
         return match.group(1) if match else None
+
+    def number(self, expression):
+        """What an array's length is; 0 for a plain field."""
+        return self.evaluate([expression])[expression] if expression else 0
 
     def evaluate(self, expressions):
         """Compile a program that prints each expression; dict of ints."""
@@ -144,7 +148,8 @@ def compare(wanted, actual_names, header):
 def check_constants(spec, header, tap):
     wanted = {c_name("vdisk", d["name"]): d["value"]
               for d in spec["definitions"] if d["type"] == "const"}
-    names = header.defines("VDISK_MAX_") + header.defines("VDISK_NO_MEMBER")
+    names = (header.defines("VDISK_MAX_") + header.defines("VDISK_NO_MEMBER") +
+             header.defines("VDISK_PATCH_BYTES"))
     tap.result("constants", compare(wanted, names, header))
 
     problems = []
@@ -226,19 +231,20 @@ def check_structs(spec, header, tap):
         doc = attribute["doc"]
         match = re.search(r"struct (\w+):", doc)
         name = match.group(1) if match else "?"
-        fields = [(f, t, int(o)) for f, t, o in re.findall(r"(\w+) ([su]\d+) @(\d+)", doc)]
+        fields = [(f, t, n, int(o)) for f, t, n, o in
+                  re.findall(r"(\w+) ([su]\d+)(?:\[(\d+)\])? @(\d+)", doc)]
         seen.add(name)
         problems = []
         if name not in structs:
             problems = [f"attribute {attribute['name']}: the header has no struct {name}"]
         else:
-            in_header = [(C, f) for C, f in structs[name]]
-            in_spec = [(C_TYPES[t], f) for f, t, _ in fields]
+            in_header = [(C, f, header.number(n)) for C, f, n in structs[name]]
+            in_spec = [(C_TYPES[t], f, int(n or 0)) for f, t, n, _ in fields]
             if in_header != in_spec:
                 problems.append(f"fields: {in_header} in the header, {in_spec} in the spec")
             else:
                 size = f"sizeof(struct {name})"
-                wanted = {f"offsetof(struct {name}, {f})": o for f, _, o in fields}
+                wanted = {f"offsetof(struct {name}, {f})": o for f, _, _, o in fields}
                 wanted[size] = attribute["checks"]["exact-len"]
                 for expression, number in header.evaluate(list(wanted)).items():
                     if number != wanted[expression]:
