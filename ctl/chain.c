@@ -51,6 +51,8 @@ int chain_open(const struct image_set *set, struct open_chain *out)
 		.nr_images = set->nr_images,
 		.segments = set->segs,
 		.nr_segments = set->nr_segs,
+		.patches = set->patches,
+		.nr_patches = set->nr_patches,
 	};
 	u32 i;
 

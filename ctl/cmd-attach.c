@@ -9,12 +9,15 @@
 enum {
 	OPT_RW = 400, OPT_NAME, OPT_DISCARD, OPT_FLUSH, OPT_NO_PARTSCAN, OPT_ACTIVATE,
 	OPT_AUTOCLEAR, OPT_DIRECT_IO, OPT_QUEUES, OPT_NODE, OPT_LOCK, OPT_VMWARE, OPT_NO_WAIT,
-	OPT_NOTHING,
+	OPT_DROP_CBT, OPT_CHILDREN, OPT_DRY_RUN, OPT_NOTHING,
 };
 
 static const struct ctl_opt opts[] = {
 	{ 'r', "read-only", NULL, "never write to the image; cannot be lifted later" },
 	{ OPT_RW, "rw", NULL, "writable, or refuse" },
+	{ OPT_DROP_CBT, "drop-cbt", "=delete", "give VMware's change tracking up; delete: its log goes too" },
+	{ OPT_CHILDREN, "ignore-children", NULL, "write although snapshots of the image are spoilt by that" },
+	{ OPT_DRY_RUN, "dry-run", NULL, "only tell what would be opened, locked and changed" },
 	{ OPT_NAME, "name", "NAME", "stable name: /dev/disk/by-vdisk/NAME, and in 'vdctl list'" },
 	{ OPT_NODE, "node", "vdiskN", "this number, or refuse" },
 	{ 'b', "sector-size", "N", "logical sector size, 512 or 4096" },
@@ -76,6 +79,15 @@ static int name_option(struct attach *a, const char *name)
 	return 0;
 }
 
+static int drop_cbt_option(struct attach *a, const char *arg)
+{
+	if (arg && strcmp(arg, "delete"))
+		return ctl_error(CTL_USAGE, "usage", NULL,
+				 "--drop-cbt: '%s' is neither nothing nor 'delete'", arg);
+	a->image.cbt = arg ? SET_CBT_DELETE : SET_CBT_DROP;
+	return 0;
+}
+
 static int option(struct attach *a, int id, const char *arg)
 {
 	bool yes;
@@ -87,6 +99,14 @@ static int option(struct attach *a, int id, const char *arg)
 		return 0;
 	case OPT_RW:
 		a->rw = true;
+		return 0;
+	case OPT_DROP_CBT:
+		return drop_cbt_option(a, arg);
+	case OPT_CHILDREN:
+		a->image.ignore_children = true;
+		return 0;
+	case OPT_DRY_RUN:
+		a->image.dry_run = true;
 		return 0;
 	case OPT_NAME:
 		return name_option(a, arg);
@@ -182,6 +202,10 @@ static int attach(struct attach *a, char *const *paths, int nr)
 	ret = set_open(&set, &a->image, paths, nr);
 	if (ret)
 		return ret;
+	if (a->image.dry_run) {
+		print_plan(&set);
+		goto out_set;
+	}
 	ret = klink_connect(&nl, KLINK_LOAD);
 	if (ret)
 		goto out_set;
@@ -220,8 +244,10 @@ static int run(const struct cmd *cmd, int argc, char **argv)
 		ret = cmd_usage(cmd, "which image?");
 	if (!ret && a.read_only && a.rw)
 		ret = cmd_usage(cmd, "-r and --rw exclude each other");
+	if (!ret && a.read_only && a.image.cbt != SET_CBT_RESPECT)
+		ret = cmd_usage(cmd, "--drop-cbt changes the image: not with -r");
 	a.image.mode = a.read_only ? SET_READ : a.rw ? SET_WRITE : SET_DEFAULT;
-	if (!ret)
+	if (!ret && !a.image.dry_run)
 		ret = need_admin();
 	if (!ret)
 		ret = attach(&a, argv + optind, argc - optind);
@@ -235,8 +261,9 @@ const struct cmd cmd_attach = {
 	.name = "attach",
 	.args = "IMAGE...",
 	.summary = "Make a disk image a block device, and print its node",
-	.more = "Raw images are writable when -f raw is given, else read-only. VMDK images are\n"
-		"read-only in this release. Several files with -f raw are the parts of one disk.",
+	.more = "A VMDK is writable unless something speaks against it, and that is told. Raw\n"
+		"images are writable when -f raw is given, else read-only. Several files with\n"
+		"-f raw are the parts of one disk.",
 	.opts = { opts, image_opts, raw_opts },
 	.run = run,
 };

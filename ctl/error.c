@@ -112,6 +112,11 @@ bool ctl_pending(void)
 	return pending.exit != 0;
 }
 
+char *ctl_pending_text(void)
+{
+	return xstrdup(pending.text ? pending.text : "out of memory");
+}
+
 void ctl_drop(void)
 {
 	int i;
@@ -136,16 +141,20 @@ static void line(const char *path, const char *text)
 	fputc('\n', stderr);
 }
 
+static void print_hint(const char *text)
+{
+	fputs("hint: ", stderr);
+	text_escape(stderr, text);
+	fputc('\n', stderr);
+}
+
 static void flush_text(void)
 {
 	int i;
 
 	line(pending.path, pending.text ? pending.text : "out of memory");
-	for (i = 0; i < pending.nr_hints; i++) {
-		fputs("hint: ", stderr);
-		text_escape(stderr, pending.hints[i]);
-		fputc('\n', stderr);
-	}
+	for (i = 0; i < pending.nr_hints; i++)
+		print_hint(pending.hints[i]);
 }
 
 /* json-c wants UTF-8; a name that is none is shown escaped. */
@@ -214,6 +223,23 @@ void ctl_warn(const char *path, const char *fmt, ...)
 	va_start(args, fmt);
 	vline(path, fmt, args);
 	va_end(args);
+}
+
+void ctl_hint_now(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	if (ctl.quiet)
+		return;
+	va_start(args, fmt);
+	n = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	print_hint(text);
+	free(text);
 }
 
 void ctl_note(const char *path, const char *fmt, ...)

@@ -13,8 +13,14 @@
 
 enum set_mode {
 	SET_READ,		/* never writable */
-	SET_DEFAULT,		/* writable if -f raw says so, and the file can be */
+	SET_DEFAULT,		/* writable if nothing is against it; raw: if -f says so */
 	SET_WRITE,		/* writable or refused */
+};
+
+enum set_cbt {
+	SET_CBT_RESPECT,	/* change tracking makes an image read-only */
+	SET_CBT_DROP,
+	SET_CBT_DELETE,		/* and the log of changes goes too */
 };
 
 enum set_lock {
@@ -28,6 +34,7 @@ enum set_lock {
  * @parents: --parent, in order; strings of argv
  * @outside: --allow-outside, in order; strings of argv
  * @top_only: do not open parents
+ * @dry_run: write nothing, but find out what would be written
  */
 struct set_options {
 	const char *format;
@@ -38,7 +45,10 @@ struct set_options {
 	bool no_references;
 	bool ignore_cid;
 	bool ignore_vmware_lock;
+	bool ignore_children;
 	bool top_only;
+	bool dry_run;
+	enum set_cbt cbt;
 	bool have_sizelimit;
 	u64 offset;
 	u64 sizelimit;
@@ -50,6 +60,7 @@ struct set_options {
  * struct set_member - one open file
  * @path: absolute where that is known, for people
  * @image: which image of the chain opened it first
+ * @tracked: a sparse extent whose header says that change tracking may be on
  */
 struct set_member {
 	int fd;
@@ -62,6 +73,7 @@ struct set_member {
 	u32 image;
 	bool block;
 	bool writable;
+	bool tracked;
 };
 
 /**
@@ -86,10 +98,23 @@ struct set_image {
 	bool guessed;
 };
 
+/**
+ * struct image_set - see the top of the file
+ * @writable: the top may be written, its files are open for that
+ * @unclean: the last writer of the top did not finish
+ * @drop_cbt: change tracking has been, or in a dry run would be, given up
+ * @ro_reason: why the top is not writable although that was asked for, or NULL
+ * @patches: what the first write changes before anything else
+ */
 struct image_set {
 	const struct set_options *opts;
 	int parents_used;
 	bool writable;
+	bool unclean;
+	bool drop_cbt;
+	char *ro_reason;
+	struct vdisk_patch patches[VDISK_MAX_PATCHES];
+	u32 nr_patches;
 	struct set_member *members;
 	u32 nr_members;
 	struct set_image images[VDISK_MAX_IMAGES];
@@ -135,10 +160,27 @@ int set_add_segment(struct image_set *set, u32 image, const struct vdisk_segment
 
 /* parents.c */
 int set_open_parents(struct image_set *set);
+/* What follows the last separator, of Windows too. */
+const char *hint_base(const char *hint);
+/* Does a child say by content id which state of its parent it needs? */
+bool layout_names_cid(const struct vd_layout *child);
 
 /* raw-set.c */
 int set_add_raw(struct image_set *set, char *const *paths, int nr);
 int set_describe_raw(struct image_set *set, u32 index);
+
+/* writable.c */
+int set_make_writable(struct image_set *set);
+
+/* children.c */
+/* Refuses if an image beside the top one has it as its parent. */
+int set_check_children(struct image_set *set);
+
+/* drop-cbt.c */
+int set_drop_cbt(struct image_set *set);
+
+/* patches.c */
+int set_add_patches(struct image_set *set);
 
 /* chain.c */
 struct open_chain {
@@ -165,17 +207,33 @@ struct parsed {
 	int score;
 	char subformat[64];
 	struct vd_layout *layout;	/* NULL: the format has none */
+	struct vd_extent_state state;
 };
 /* @want_layout false: only find out the format. */
 int parse_confined(int fd, const char *path, const char *format, bool want_layout,
 		   struct parsed *out);
+
+/* What the header of a file says that holds a segment of @kind. */
+int extent_confined(int fd, const char *path, u32 kind, struct vd_extent_state *out);
 
 /* sandbox.c */
 int sandbox_enter(int in_fd, int out_fd);
 
 /* lock.c */
 int lock_file(int fd, const char *path, bool rw, bool block);
-int vmware_lock_check(const struct image_set *set);
+/* From a writer's locks to a reader's. */
+void lock_downgrade(int fd, bool block);
+/*
+ * @to, another open of the same file, takes over the writer's locks of @from,
+ * which is closed.
+ */
+int lock_move(int from, int to, const char *path, bool block);
+/* @rw: the files of the top image are or will be written. */
+int vmware_lock_check(const struct image_set *set, bool rw);
+
+/* plan.c */
+/* What attaching @set would open, lock and change. */
+void print_plan(const struct image_set *set);
 
 /* holders.c */
 void hint_lock_holders(int fd);

@@ -33,7 +33,7 @@ static int check_usage(const struct set_options *opts, int nr)
 }
 
 /* After the top image is known: may it be used the way that was asked for? */
-static int check_mode(const struct image_set *set)
+static int check_mode(struct image_set *set)
 {
 	const struct set_options *opts = set->opts;
 	const struct set_image *top = &set->images[0];
@@ -54,16 +54,9 @@ static int check_mode(const struct image_set *set)
 			free(command);
 			return CTL_USAGE;
 		}
+		set->ro_reason = xstrdup("no format is recognised");
 		ctl_warn(top->path, "no format is recognised: raw, read-only; -f raw makes it writable");
-		return 0;
 	}
-	if (opts->mode == SET_WRITE) {
-		ctl_error(CTL_IMAGE, "unsupported", top->path,
-			  "%s images are read-only in this release", vd_format_name(top->format));
-		ctl_hint("attach it without --rw");
-		return CTL_IMAGE;
-	}
-	ctl_warn(top->path, "%s images are read-only in this release", vd_format_name(top->format));
 	return 0;
 }
 
@@ -138,8 +131,10 @@ int set_open(struct image_set *set, const struct set_options *opts, char *const 
 		ret = open_chain(set, paths[0]);
 	if (!ret)
 		ret = check_parents_used(set);
+	if (!ret && !raw_said(opts))
+		ret = set_make_writable(set);
 	if (!ret && opts->lock == SET_LOCK_YES)
-		ret = vmware_lock_check(set);
+		ret = vmware_lock_check(set, set->writable);
 	if (ret)
 		set_close(set);
 	return ret;
@@ -170,6 +165,9 @@ void set_close(struct image_set *set)
 	set->segs = NULL;
 	set->nr_segs = 0;
 	set->writable = false;
+	free(set->ro_reason);
+	set->ro_reason = NULL;
+	set->nr_patches = 0;
 }
 
 const char *set_subformat(const struct set_image *image)

@@ -50,19 +50,45 @@ static int lock_op(int fd, int op, short type, short at, short *answer)
 	return ret ? -errno : 0;
 }
 
-static int in_use(int fd, const char *path, bool rw, const char *means)
-{
-	ctl_error(CTL_BUSY, "locked", path, "is locked by another program: %s", means);
-	hint_lock_holders(fd);
-	if (!rw && strcmp(ctl.verb, "attach"))
-		ctl_hint("-U reads it all the same");
-	return CTL_BUSY;
-}
-
 /* A file system without OFD locks: go on without, as QEMU does. */
 static bool unsupported(int err)
 {
 	return err == -EINVAL || err == -ENOLCK || err == -EOPNOTSUPP || err == -ENOSYS;
+}
+
+/* What somebody holds against us, or NULL. */
+static const char *conflict(int fd, bool rw, int *err)
+{
+	size_t i;
+	short type;
+
+	*err = 0;
+	for (i = 0; i < ARRAY_SIZE(tested); i++) {
+		if (tested[i].write_only && !rw)
+			continue;
+		*err = lock_op(fd, F_OFD_GETLK, F_WRLCK, tested[i].at, &type);
+		if (*err)
+			return NULL;
+		if (type != F_UNLCK)
+			return tested[i].means;
+	}
+	return NULL;
+}
+
+static int in_use(int fd, const char *path, bool rw, const char *means)
+{
+	bool attach = !strcmp(ctl.verb, "attach");
+	int err;
+
+	ctl_error(CTL_BUSY, "locked", path, "is locked by another program: %s", means);
+	hint_lock_holders(fd);
+	if (rw && attach && !conflict(fd, false, &err))
+		ctl_hint("-r reads it beside that program");
+	else if (attach)
+		ctl_hint("-r --lock=no reads it all the same, while it may be changing");
+	else if (!rw)
+		ctl_hint("-U reads it all the same");
+	return CTL_BUSY;
 }
 
 static int take_bytes(int fd, const char *path, bool rw)
@@ -88,20 +114,30 @@ static int take_bytes(int fd, const char *path, bool rw)
 
 static int test_bytes(int fd, const char *path, bool rw)
 {
-	size_t i;
-	short type;
+	const char *means;
 	int ret;
 
-	for (i = 0; i < ARRAY_SIZE(tested); i++) {
-		if (tested[i].write_only && !rw)
-			continue;
-		ret = lock_op(fd, F_OFD_GETLK, F_WRLCK, tested[i].at, &type);
-		if (unsupported(ret))
-			return 0;
-		if (ret)
-			return ctl_errno(ret, path, "cannot test its lock");
-		if (type != F_UNLCK)
-			return in_use(fd, path, rw, tested[i].means);
+	means = conflict(fd, rw, &ret);
+	if (means)
+		return in_use(fd, path, rw, means);
+	if (ret && !unsupported(ret))
+		return ctl_errno(ret, path, "cannot test its lock");
+	return 0;
+}
+
+/*
+ * On the node of a block device flock is how udev and partitioning tools agree
+ * on a moment's peace; holding it for good would stop udev. A writer has O_EXCL
+ * there.
+ */
+static int take_flock(int fd, const char *path, bool rw, bool block)
+{
+	if (block)
+		return 0;
+	if (flock(fd, (rw ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return in_use(fd, path, rw, "it holds flock(2)");
+		ctl_note(path, "no flock: %s", strerror(errno));
 	}
 	return 0;
 }
@@ -113,19 +149,31 @@ int lock_file(int fd, const char *path, bool rw, bool block)
 	ret = take_bytes(fd, path, rw);
 	if (!ret)
 		ret = test_bytes(fd, path, rw);
-	/*
-	 * On the node of a block device flock is how udev and partitioning
-	 * tools agree on a moment's peace; holding it for good would stop
-	 * udev. A writer has O_EXCL there.
-	 */
-	if (ret || block)
-		return ret;
-	if (flock(fd, (rw ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
-		if (errno == EWOULDBLOCK)
-			return in_use(fd, path, rw, "it holds flock(2)");
-		ctl_note(path, "no flock: %s", strerror(errno));
-	}
-	return 0;
+	return ret ? ret : take_flock(fd, path, rw, block);
+}
+
+void lock_downgrade(int fd, bool block)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(held); i++)
+		if (held[i].write_only)
+			lock_op(fd, F_OFD_SETLK, F_UNLCK, held[i].at, NULL);
+	if (!block)
+		flock(fd, LOCK_SH | LOCK_NB);
+}
+
+/*
+ * No byte is free for a moment: all are read locks, so both descriptors can
+ * have them. flock is not so.
+ */
+int lock_move(int from, int to, const char *path, bool block)
+{
+	int ret;
+
+	ret = take_bytes(to, path, true);
+	close(from);
+	return ret ? ret : take_flock(to, path, true, block);
 }
 
 /* VMware marks an open disk by a directory FILE.lck with files in it. */
@@ -145,7 +193,7 @@ static bool vmware_locked(const char *path)
 	return yes;
 }
 
-int vmware_lock_check(const struct image_set *set)
+int vmware_lock_check(const struct image_set *set, bool rw)
 {
 	u32 i;
 
@@ -156,14 +204,14 @@ int vmware_lock_check(const struct image_set *set)
 
 		if (m->block || !vmware_locked(m->path))
 			continue;
-		if (!m->writable) {
+		if (!rw || m->image) {
 			ctl_warn(m->path, "VMware has it open, says %s.lck; it may change",
 				 path_base(m->path));
 			continue;
 		}
 		ctl_error(CTL_BUSY, "locked", m->path, "VMware has it open, says %s.lck",
 			  path_base(m->path));
-		ctl_hint("if that is stale: --ignore-vmware-lock");
+		ctl_hint("if that is stale: --ignore-vmware-lock; -r reads it all the same");
 		return CTL_BUSY;
 	}
 	return 0;

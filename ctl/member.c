@@ -69,6 +69,7 @@ int reopen_checked(int path_fd, const char *path, bool rw, int *fd)
 		ctl_error(CTL_BUSY, "busy", path,
 			  "must not be written now: it is attached read-only, or a program that runs");
 		hint_lock_holders(path_fd);
+		ctl_hint("-r reads it beside that");
 		return CTL_BUSY;
 	}
 	return ctl_errno(err, path, rw ? "cannot open for writing" : "cannot open");

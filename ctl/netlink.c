@@ -293,6 +293,17 @@ static int put_tables(struct nl_msg *msg, const struct image_set *set)
 	return ret;
 }
 
+/* What the module changes in the files before the first change of the disk. */
+static int put_patches(struct nl_msg *msg, const struct image_set *set)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < set->nr_patches && !ret; i++)
+		ret = nla_put(msg, VDISK_A_PATCH, sizeof(set->patches[i]), &set->patches[i]);
+	return ret;
+}
+
 static int put_uuid(struct nl_msg *msg, const struct image_set *set)
 {
 	const struct vd_layout *layout = set->images[0].layout;
@@ -331,6 +342,8 @@ int klink_attach(struct klink *nl, const struct attach_request *req, struct devi
 		ret = put_members(msg, set);
 	if (!ret)
 		ret = put_tables(msg, set);
+	if (!ret)
+		ret = put_patches(msg, set);
 	if (ret) {
 		nlmsg_free(msg);
 		nl->error = -E2BIG;

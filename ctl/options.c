@@ -14,6 +14,11 @@ static const struct ctl_opt global_opts[] = {
 	{ 0 }
 };
 
+static bool may_lack_value(const struct ctl_opt *o)
+{
+	return o->arg && o->arg[0] == '=';
+}
+
 static const struct ctl_opt *nth_table(const struct cmd *cmd, int n)
 {
 	return n < CTL_OPT_TABLES && cmd->opts[n] ? cmd->opts[n] : NULL;
@@ -25,7 +30,8 @@ static void add_table(const struct ctl_opt *o, struct option *longs, int *nr_lon
 	for (; o->id; o++) {
 		if (o->name) {
 			longs[*nr_longs].name = o->name;
-			longs[*nr_longs].has_arg = o->arg ? required_argument : no_argument;
+			longs[*nr_longs].has_arg = may_lack_value(o) ? optional_argument :
+						   o->arg ? required_argument : no_argument;
 			longs[*nr_longs].val = o->id;
 			(*nr_longs)++;
 		}
@@ -110,7 +116,9 @@ static void help_option(const struct ctl_opt *o, FILE *to)
 	if (o->name)
 		n += snprintf(left + n, sizeof(left) - (size_t)n, "%s--%s",
 			      o->id < 256 ? ", " : " ", o->name);
-	if (o->arg)
+	if (may_lack_value(o))
+		snprintf(left + n, sizeof(left) - (size_t)n, "[%s]", o->arg);
+	else if (o->arg)
 		snprintf(left + n, sizeof(left) - (size_t)n, "%c%s", o->name ? '=' : ' ', o->arg);
 	fprintf(to, "  %-30s %s\n", left, o->help);
 }
@@ -146,7 +154,8 @@ void cmd_list_options(const struct cmd *cmd)
 			if (o->id < 256)
 				printf("-%c\n", o->id);
 			if (o->name)
-				printf("--%s%s\n", o->name, o->arg ? "=" : "");
+				printf("--%s%s\n", o->name,
+				       o->arg && !may_lack_value(o) ? "=" : "");
 		}
 	}
 }

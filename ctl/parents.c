@@ -75,7 +75,7 @@ static int compare_uuids(const struct image_set *set, const struct set_image *ch
 }
 
 /* VirtualBox writes "no parent" there, and means its UUIDs. */
-static bool names_cid(const struct vd_layout *child)
+bool layout_names_cid(const struct vd_layout *child)
 {
 	return (child->flags & VD_LAYOUT_HAVE_CID) &&
 	       (child->parent_cid != 0xffffffff || !(child->flags & VD_LAYOUT_HAVE_PARENT_UUID));
@@ -91,7 +91,7 @@ static int check_parent(const struct image_set *set, const struct set_image *chi
 	if (!p)
 		text = xasprintf("its parent %s is in no format that vdctl recognises",
 				 parent->path);
-	else if (names_cid(c) && (p->flags & VD_LAYOUT_HAVE_CID) && c->parent_cid != p->cid)
+	else if (layout_names_cid(c) && (p->flags & VD_LAYOUT_HAVE_CID) && c->parent_cid != p->cid)
 		text = xasprintf("wants a parent with CID %08x, but %s has CID %08x",
 				 c->parent_cid, parent->path, p->cid);
 	if (text)
@@ -183,7 +183,7 @@ static int try_name(struct image_set *set, u32 index, const char *name, struct s
 	return -1;
 }
 
-static const char *last_component(const char *hint)
+const char *hint_base(const char *hint)
 {
 	const char *p, *last = hint;
 
@@ -252,7 +252,7 @@ static int find_parent(struct image_set *set, u32 index, struct search *s)
 
 	if (s->hint) {
 		ret = try_name(set, index, s->hint, s);
-		base = last_component(s->hint);
+		base = hint_base(s->hint);
 		if (ret && base != s->hint && !set->opts->no_references) {
 			/* What is beside the child beats a name that policy refuses. */
 			if (ret == CTL_PERM && there(&set->images[index], base)) {

@@ -15,6 +15,14 @@
 
 #define ANSWER_MAGIC 0x414c4456
 
+/* What the child is to find out: a layout, a format, or the state of an extent. */
+struct task {
+	const struct vd_format *forced;
+	bool want_layout;
+	bool extent;
+	u32 kind;
+};
+
 /* What comes through the pipe first; @layout_len bytes of layout follow. */
 struct answer {
 	u32 magic;
@@ -24,6 +32,7 @@ struct answer {
 	u32 layout_len;
 	char subformat[64];
 	char text[VD_ERROR_TEXT];
+	struct vd_extent_state state;
 };
 
 static const struct vd_format *format_by_name(const char *name)
@@ -67,16 +76,27 @@ static void put_text(char *to, size_t len, const char *from)
 }
 
 /* Runs in the cage. */
-static void work(struct vd_file *file, const struct vd_format *forced, bool want_layout,
-		 struct answer *answer, struct vd_layout **layout)
+static void work_extent(struct vd_file *file, const struct task *task, struct answer *answer)
 {
-	const struct vd_format *fmt = forced;
+	struct vd_error err = { 0 };
+
+	answer->format = task->forced->id;
+	answer->code = task->forced->user->extent(file, task->kind, &answer->state, &err);
+	if (answer->code)
+		put_text(answer->text, sizeof(answer->text), err.text);
+}
+
+/* Runs in the cage. */
+static void work(struct vd_file *file, const struct task *task, struct answer *answer,
+		 struct vd_layout **layout)
+{
+	const struct vd_format *fmt = task->forced;
 	struct vd_error err = { 0 };
 	struct vd_probe probe = { 0 };
 
-	if (forced && forced->probe)
-		answer->code = forced->probe(file, &probe);
-	else if (!forced)
+	if (fmt && fmt->probe)
+		answer->code = fmt->probe(file, &probe);
+	else if (!fmt)
 		answer->code = probe_all(file, &fmt, &probe);
 	if (answer->code)
 		return put_text(answer->text, sizeof(answer->text), "reading the start of the file");
@@ -87,7 +107,7 @@ static void work(struct vd_file *file, const struct vd_format *forced, bool want
 	answer->format = fmt->id;
 	answer->score = (u32)probe.score;
 	put_text(answer->subformat, sizeof(answer->subformat), probe.subformat);
-	if (!want_layout || !fmt->user || !fmt->user->layout)
+	if (!task->want_layout || !fmt->user || !fmt->user->layout)
 		return;
 	answer->code = fmt->user->layout(file, layout, &err);
 	if (answer->code)
@@ -113,8 +133,7 @@ static bool send_all(int fd, const void *data, size_t len)
 	return true;
 }
 
-static void __attribute__((noreturn)) child(int fd, int out, const struct vd_format *forced,
-					    bool want_layout)
+static void __attribute__((noreturn)) child(int fd, int out, const struct task *task)
 {
 	struct answer answer = { .magic = ANSWER_MAGIC };
 	struct vd_layout *layout = NULL;
@@ -128,8 +147,10 @@ static void __attribute__((noreturn)) child(int fd, int out, const struct vd_for
 		answer.code = ret;
 		put_text(answer.text, sizeof(answer.text),
 			 file ? "cannot confine the parser" : err.text);
+	} else if (task->extent) {
+		work_extent(file, task, &answer);
 	} else {
-		work(file, forced, want_layout, &answer, &layout);
+		work(file, task, &answer, &layout);
 	}
 	if (!send_all(out, &answer, sizeof(answer)) ||
 	    !send_all(out, layout, answer.layout_len))
@@ -178,6 +199,13 @@ static int take_layout(int fd, const struct answer *answer, const char *path, st
 	return 0;
 }
 
+static bool state_ok(const struct vd_extent_state *s)
+{
+	if (s->flags & ~(VD_LAYOUT_RDONLY | VD_LAYOUT_ONLY_CBT | VD_LAYOUT_UNCLEAN))
+		return false;
+	return !(s->flags & VD_LAYOUT_RDONLY) == !s->ro_reason[0];
+}
+
 static int take_answer(int fd, const char *path, struct parsed *out)
 {
 	struct answer answer;
@@ -186,14 +214,16 @@ static int take_answer(int fd, const char *path, struct parsed *out)
 		return -1;
 	answer.text[sizeof(answer.text) - 1] = 0;
 	answer.subformat[sizeof(answer.subformat) - 1] = 0;
+	answer.state.ro_reason[sizeof(answer.state.ro_reason) - 1] = 0;
 	if (answer.code) {
 		struct vd_error err = { .code = answer.code > 0 ? -EIO : answer.code };
 
 		memcpy(err.text, answer.text, sizeof(err.text));
 		return ctl_vd_error(&err, path);
 	}
-	if (!vd_format_name(answer.format))
+	if (!vd_format_name(answer.format) || !state_ok(&answer.state))
 		return -1;
+	out->state = answer.state;
 	out->format = answer.format;
 	out->score = (int)min(answer.score, 100U);
 	memcpy(out->subformat, answer.subformat, sizeof(out->subformat));
@@ -214,23 +244,12 @@ static int died(int status, const char *path)
 	return ctl_error(CTL_FAIL, "failed", path, "the confined parser gave no answer");
 }
 
-int parse_confined(int fd, const char *path, const char *format, bool want_layout,
-		   struct parsed *out)
+static int run_confined(int fd, const char *path, const struct task *task, struct parsed *out)
 {
-	const struct vd_format *forced = NULL;
 	int pipefd[2], status, ret;
 	pid_t pid;
 
 	memset(out, 0, sizeof(*out));
-	if (format) {
-		forced = format_by_name(format);
-		if (!forced) {
-			ret = ctl_error(CTL_USAGE, "usage", path, "there is no format '%s'",
-					format);
-			ctl_hint("vdctl formats");
-			return ret;
-		}
-	}
 	if (pipe2(pipefd, O_CLOEXEC))
 		return ctl_errno(errno, path, "pipe");
 	fflush(stdout);
@@ -241,7 +260,7 @@ int parse_confined(int fd, const char *path, const char *format, bool want_layou
 		return ctl_errno(errno, path, "fork");
 	}
 	if (!pid)
-		child(fd, pipefd[1], forced, want_layout);
+		child(fd, pipefd[1], task);
 
 	close(pipefd[1]);
 	ret = take_answer(pipefd[0], path, out);
@@ -254,5 +273,38 @@ int parse_confined(int fd, const char *path, const char *format, bool want_layou
 		vd_free(out->layout);
 		out->layout = NULL;
 	}
+	return ret;
+}
+
+int parse_confined(int fd, const char *path, const char *format, bool want_layout,
+		   struct parsed *out)
+{
+	struct task task = { .want_layout = want_layout };
+
+	memset(out, 0, sizeof(*out));
+	if (format) {
+		task.forced = format_by_name(format);
+		if (!task.forced) {
+			ctl_error(CTL_USAGE, "usage", path, "there is no format '%s'", format);
+			ctl_hint("vdctl formats");
+			return CTL_USAGE;
+		}
+	}
+	return run_confined(fd, path, &task, out);
+}
+
+int extent_confined(int fd, const char *path, u32 kind, struct vd_extent_state *out)
+{
+	const struct vd_format *const *f;
+	struct task task = { .extent = true, .kind = kind };
+	struct parsed parsed = { 0 };
+	int ret = 0;
+
+	for (f = vd_formats(); *f; f++)
+		if ((*f)->id == VDISK_SEG_FORMAT(kind))
+			task.forced = *f;
+	if (task.forced && task.forced->user && task.forced->user->extent)
+		ret = run_confined(fd, path, &task, &parsed);
+	*out = parsed.state;
 	return ret;
 }

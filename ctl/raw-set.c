@@ -130,16 +130,19 @@ int set_add_raw(struct image_set *set, char *const *paths, int nr)
 {
 	enum set_mode mode = set->opts->mode;
 	bool rw = mode != SET_READ;
+	char *reason;
 	int ret;
 
 	ret = open_parts(set, paths, nr, rw);
 	if (ret == CTL_PERM && mode == SET_DEFAULT) {
+		reason = ctl_pending_text();
 		ctl_drop();
 		set_close(set);
 		rw = false;
 		ret = open_parts(set, paths, nr, false);
 		if (!ret)
-			ctl_warn(set->images[0].path, "cannot be written: attached read-only");
+			ctl_warn(set->images[0].path, "attached read-only: %s", reason);
+		set->ro_reason = reason;
 	}
 	set->writable = !ret && rw;
 	return ret;

@@ -50,10 +50,14 @@ extern struct ctl ctl;
 /* error.c */
 int ctl_error(int exit, const char *code, const char *path, const char *fmt, ...) __printf(4, 5);
 void ctl_hint(const char *fmt, ...) __printf(1, 2);
+/* Beside a warning, which has no error to stand with. */
+void ctl_hint_now(const char *fmt, ...) __printf(1, 2);
 int ctl_errno(int err, const char *path, const char *doing);
 int ctl_vd_error(const struct vd_error *err, const char *path);
 int ctl_nomem(void);
 bool ctl_pending(void);
+/* The recorded sentence, for the caller to free. */
+char *ctl_pending_text(void);
 void ctl_flush(void);
 void ctl_drop(void);
 void ctl_warn(const char *path, const char *fmt, ...) __printf(2, 3);
@@ -80,7 +84,7 @@ const char *path_base(const char *path);
  * struct ctl_opt - one option of a verb: parsing, help and completion
  * @id: its short letter, or a number from 256 on; 0 ends a table
  * @name: long name, NULL for none
- * @arg: name of its value, NULL for none
+ * @arg: name of its value, NULL for none; "=NAME" for one that may be left out
  * @help: NULL hides it
  */
 struct ctl_opt {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the first write to a disk changes before anything else: its content
+ * ids, so that a child which was made of the old content no longer fits.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "image-set.h"
+
+#define LONG_DIGITS	32
+#define CID_DIGITS	8
+
+static int get_random(void *buf, size_t len)
+{
+	/* So few bytes come whole or not at all. */
+	if (getrandom(buf, len, 0) != (ssize_t)len)
+		return ctl_errno(errno, NULL, "getrandom");
+	return 0;
+}
+
+/* A new id of at most @digits digits: none of those that mean something. */
+static int new_cid(u32 old, u32 digits, u32 *cid)
+{
+	u32 mask = digits < CID_DIGITS ? (1U << 4 * digits) - 1 : 0xffffffff;
+	int ret;
+
+	do {
+		ret = get_random(cid, sizeof(*cid));
+		*cid &= mask;
+	} while (!ret && (!*cid || *cid == old || *cid >= 0xfffffffe));
+	return ret;
+}
+
+/*
+ * The text may have been changed since it was parsed, unless the file is
+ * locked; a patch must not hit anything else.
+ */
+static int check_place(const struct set_member *m, u64 pos, u32 len, const u32 *want)
+{
+	char text[LONG_DIGITS + 1] = "";
+
+	if (pread(m->fd, text, len, (off_t)pos) != (ssize_t)len ||
+	    strspn(text, "0123456789abcdefABCDEF") != len ||
+	    (want && strtoul(text, NULL, 16) != *want))
+		return ctl_error(CTL_BUSY, "busy", m->path,
+				 "its descriptor changed while it was being opened");
+	return 0;
+}
+
+static void add_patch(struct image_set *set, u64 pos, const char *text)
+{
+	struct vdisk_patch *p = &set->patches[set->nr_patches++];
+
+	memset(p, 0, sizeof(*p));
+	p->member = set->images[0].member;
+	p->offset = pos;
+	p->len = (u32)strlen(text);
+	memcpy(p->bytes, text, p->len);
+}
+
+static int add_cid(struct image_set *set, u32 *cid)
+{
+	const struct vd_layout *l = set->images[0].layout;
+	const struct set_member *m = &set->members[set->images[0].member];
+	char text[CID_DIGITS + 1];
+	int ret;
+
+	ret = check_place(m, l->cid_pos, l->cid_len, &l->cid);
+	if (!ret)
+		ret = new_cid(l->cid, l->cid_len, cid);
+	if (ret)
+		return ret;
+	snprintf(text, sizeof(text), "%0*x", (int)l->cid_len, *cid);
+	add_patch(set, l->cid_pos, text);
+	return 0;
+}
+
+/* Random, but for its end, where VMware repeats the short one. */
+static int add_long_cid(struct image_set *set, u32 cid)
+{
+	const struct vd_layout *l = set->images[0].layout;
+	const struct set_member *m = &set->members[set->images[0].member];
+	char text[LONG_DIGITS + 1];
+	u32 words[3];
+	int ret;
+
+	ret = check_place(m, l->long_cid_pos, l->long_cid_len, NULL);
+	if (!ret)
+		ret = get_random(words, sizeof(words));
+	if (ret)
+		return ret;
+	snprintf(text, sizeof(text), "%08x%08x%08x%08x", words[0], words[1], words[2], cid);
+	add_patch(set, l->long_cid_pos, text);
+	return 0;
+}
+
+int set_add_patches(struct image_set *set)
+{
+	const struct vd_layout *l = set->images[0].layout;
+	u32 cid;
+	int ret;
+
+	set->nr_patches = 0;
+	if (!l->cid_len)
+		return 0;
+	ret = add_cid(set, &cid);
+	if (!ret && l->long_cid_len)
+		ret = add_long_cid(set, cid);
+	return ret;
+}

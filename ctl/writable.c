@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * May the top image be written, and if so: its files become writable.
+ *
+ * A set is opened for reading first, so that whatever speaks against writing
+ * is found before any file is open for it. Then the read locks become write
+ * locks, the files are opened once more, and the locks move over.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+#include "image-set.h"
+
+/**
+ * struct verdict - the first reason not to write
+ * @text: NULL: there is none
+ * @only_cbt: change tracking, and nothing else so far
+ */
+struct verdict {
+	char *text;
+	bool only_cbt;
+};
+
+/* Any other reason outweighs change tracking, which a user can give up. */
+static void verdict_add(struct verdict *v, char *text, bool only_cbt)
+{
+	if (v->text && (!v->only_cbt || only_cbt)) {
+		free(text);
+		return;
+	}
+	free(v->text);
+	v->text = text;
+	v->only_cbt = only_cbt;
+}
+
+static void judge_layout(struct image_set *set, struct verdict *v)
+{
+	const struct vd_layout *layout = set->images[0].layout;
+
+	set->unclean = layout->flags & VD_LAYOUT_UNCLEAN;
+	if (layout->flags & VD_LAYOUT_RDONLY)
+		verdict_add(v, xstrdup(vd_layout_str(layout, layout->ro_reason)),
+			    layout->flags & VD_LAYOUT_ONLY_CBT);
+}
+
+/* A flat file that ends early would have to grow. */
+static void judge_flat(const struct set_member *m, const struct vdisk_segment_desc *seg,
+		       struct verdict *v)
+{
+	if (seg->offset > m->size || seg->len > m->size - seg->offset)
+		verdict_add(v, xasprintf("the extent %s ends before the part of the disk that it holds",
+					 path_base(m->path)), false);
+}
+
+static int judge_extent(struct image_set *set, const struct vdisk_segment_desc *seg,
+			struct verdict *v)
+{
+	struct set_member *m = &set->members[seg->member];
+	struct vd_extent_state state;
+	int ret;
+
+	ret = extent_confined(m->fd, m->path, seg->kind, &state);
+	if (ret)
+		return ret;
+	if (state.flags & VD_LAYOUT_UNCLEAN)
+		set->unclean = true;
+	if (state.flags & VD_LAYOUT_ONLY_CBT)
+		m->tracked = true;
+	if (state.flags & VD_LAYOUT_RDONLY && seg->member != set->images[0].member)
+		verdict_add(v, xasprintf("%s: %s", path_base(m->path), state.ro_reason),
+			    state.flags & VD_LAYOUT_ONLY_CBT);
+	return 0;
+}
+
+static int judge(struct image_set *set, struct verdict *v)
+{
+	const struct set_image *top = &set->images[0];
+	u32 i;
+	int ret = 0;
+
+	judge_layout(set, v);
+	for (i = 0; i < top->nr_segs && !ret && (!v->text || v->only_cbt); i++) {
+		const struct vdisk_segment_desc *seg = &set->segs[top->first_seg + i];
+
+		if (seg->member == VDISK_NO_MEMBER)
+			continue;
+		if (seg->kind == VDISK_SEG_RAW)
+			judge_flat(&set->members[seg->member], seg, v);
+		else
+			ret = judge_extent(set, seg, v);
+	}
+	return ret;
+}
+
+/* Takes over @reason. */
+static int stay_read_only(struct image_set *set, char *reason, bool only_cbt)
+{
+	const char *path = set->images[0].path;
+	bool refuse = set->opts->mode == SET_WRITE;
+	char *command = ctl_command_with("--drop-cbt", NULL);
+
+	set->ro_reason = reason;
+	if (refuse)
+		ctl_error(CTL_IMAGE, "read_only", path, "cannot be written: %s", reason);
+	else
+		ctl_warn(path, "attached read-only: %s", reason);
+	if (only_cbt && refuse)
+		ctl_hint("to give change tracking up: %s", command);
+	else if (only_cbt)
+		ctl_hint_now("to give change tracking up: %s", command);
+	else if (refuse)
+		ctl_hint("without --rw it is attached read-only");
+	free(command);
+	return refuse ? CTL_IMAGE : 0;
+}
+
+static bool of_top(const struct set_member *m)
+{
+	return !m->image;
+}
+
+static void unlock_writing(struct image_set *set)
+{
+	u32 i;
+
+	for (i = 0; i < set->nr_members && set->opts->lock == SET_LOCK_YES; i++)
+		if (of_top(&set->members[i]))
+			lock_downgrade(set->members[i].fd, set->members[i].block);
+}
+
+static int lock_writing(struct image_set *set)
+{
+	u32 i;
+	int ret = 0;
+
+	for (i = 0; i < set->nr_members && set->opts->lock == SET_LOCK_YES && !ret; i++) {
+		const struct set_member *m = &set->members[i];
+
+		if (of_top(m))
+			ret = lock_file(m->fd, m->path, true, m->block);
+	}
+	return ret;
+}
+
+static void close_fds(int *fds, u32 nr)
+{
+	while (nr--)
+		if (fds[nr] >= 0)
+			close(fds[nr]);
+	free(fds);
+}
+
+/* Each file of the top once more, for writing; nothing changes if one fails. */
+static int reopen_all(struct image_set *set, int **out)
+{
+	int *fds = xrealloc(NULL, set->nr_members, sizeof(*fds));
+	int ret;
+	u32 i;
+
+	for (i = 0; i < set->nr_members; i++) {
+		const struct set_member *m = &set->members[i];
+
+		fds[i] = -1;
+		if (!of_top(m))
+			continue;
+		ret = reopen_checked(m->fd, m->path, true, &fds[i]);
+		if (ret) {
+			fds[i] = -1;
+			close_fds(fds, i + 1);
+			return ret;
+		}
+	}
+	*out = fds;
+	return 0;
+}
+
+static int move_in(struct image_set *set, int *fds)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < set->nr_members; i++) {
+		struct set_member *m = &set->members[i];
+
+		if (!of_top(m))
+			continue;
+		if (!ret && set->opts->lock == SET_LOCK_YES)
+			ret = lock_move(m->fd, fds[i], m->path, m->block);
+		else
+			close(m->fd);
+		m->fd = fds[i];
+		m->writable = true;
+		fds[i] = -1;
+	}
+	free(fds);
+	return ret;
+}
+
+/* Nobody may write there: then read-only will do, unless --rw was said. */
+static int not_permitted(struct image_set *set)
+{
+	if (set->opts->mode == SET_WRITE) {
+		ctl_hint("without --rw it is attached read-only");
+		return CTL_PERM;
+	}
+	set->ro_reason = ctl_pending_text();
+	ctl_drop();
+	ctl_warn(set->images[0].path, "attached read-only: %s", set->ro_reason);
+	unlock_writing(set);
+	return 0;
+}
+
+static int make_writable(struct image_set *set)
+{
+	int *fds = NULL;
+	int ret;
+
+	ret = set_check_children(set);
+	if (!ret && set->opts->lock == SET_LOCK_YES)
+		ret = vmware_lock_check(set, true);
+	if (!ret)
+		ret = lock_writing(set);
+	if (ret)
+		return ret;
+	ret = reopen_all(set, &fds);
+	if (ret)
+		return ret == CTL_PERM ? not_permitted(set) : ret;
+	ret = move_in(set, fds);
+	if (ret)
+		return ret;
+	set->writable = true;
+	if (set->drop_cbt)
+		ret = set_drop_cbt(set);
+	return ret ? ret : set_add_patches(set);
+}
+
+int set_make_writable(struct image_set *set)
+{
+	struct verdict v = { NULL, false };
+	int ret;
+
+	if (set->opts->mode == SET_READ || !set->images[0].layout)
+		return 0;
+	ret = judge(set, &v);
+	if (ret) {
+		free(v.text);
+		return ret;
+	}
+	set->drop_cbt = v.text && v.only_cbt && set->opts->cbt != SET_CBT_RESPECT;
+	if (v.text && !set->drop_cbt)
+		return stay_read_only(set, v.text, v.only_cbt);
+	free(v.text);
+	return make_writable(set);
+}
