@@ -33,6 +33,31 @@ static int raw_layout(struct vd_file *file, struct vd_layout **out, struct vd_er
 	return vd_layout_finish(b, out, err);
 }
 
+/* A flat extent has no tables: all that can be wrong is that some of it is missing. */
+static int raw_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
+		     struct vd_error *err)
+{
+	u64 size = vd_ceil_shift(file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+	struct vd_error text = { 0 };
+
+	memset(check->found, 0, sizeof(check->found));
+	memset(check->repaired, 0, sizeof(check->repaired));
+	check->unit = VD_SECTOR;
+	check->units = vd_ceil_shift(len, VD_SECTOR_SHIFT);
+	check->used_units = vd_ceil_shift(min(len, size), VD_SECTOR_SHIFT);
+	check->end = len;
+	check->leaked = 0;
+	if (len <= size)
+		return 0;
+	check->found[VD_FINDING_CORRUPT] = 1;
+	vd_fail(&text, -EUCLEAN, "flat extent ends at byte %llu, but the file has only %llu", len,
+		file->size);
+	if (check->report)
+		check->report(check->ctx, VD_FINDING_CORRUPT, text.text);
+	return 0;
+}
+
 const struct vd_format_user raw_user = {
 	.layout = raw_layout,
+	.check = raw_check,
 };

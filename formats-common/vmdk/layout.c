@@ -555,4 +555,5 @@ static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_e
 const struct vd_format_user vmdk_user = {
 	.layout = vmdk_layout,
 	.extent = vmdk_extent_state,
+	.check = vmdk_check,
 };

@@ -9,24 +9,10 @@
 #include "vdisk/format.h"
 #include "vmdk.h"
 
-/* Upper four bits of a table entry. */
-enum sesparse_grain {
-	SESPARSE_ABSENT,	/* then all other bits are 0 as well */
-	SESPARSE_UNMAPPED,	/* was freed: zeros, also over a parent */
-	SESPARSE_ZERO,
-	SESPARSE_ALLOCATED,
-};
-
 static const char *const sesparse_area_names[SESPARSE_AREAS] = {
 	"volatile header", "journal header", "journal", "grain directory", "grain tables",
 	"free bitmap", "back map", "grains",
 };
-
-/* An index is stored with its low 12 bits on top of the other 48. */
-static u64 sesparse_index(u64 gte)
-{
-	return ((gte >> 48) & 0xfff) | (gte & 0xffffffffffffULL) << 12;
-}
 
 static int sesparse_check_fixed(const struct sesparse_disk_header *disk, struct sesparse *s,
 				struct vd_error *err)

@@ -135,6 +135,20 @@ struct sesparse {
 	struct vd_table dir;
 };
 
+/* Upper four bits of an SESparse table entry. */
+enum sesparse_grain {
+	SESPARSE_ABSENT,	/* then all other bits are 0 as well */
+	SESPARSE_UNMAPPED,	/* was freed: zeros, also over a parent */
+	SESPARSE_ZERO,
+	SESPARSE_ALLOCATED,
+};
+
+/* An index is stored with its low 12 bits on top of the other 48. */
+static inline u64 sesparse_index(u64 gte)
+{
+	return ((gte >> 48) & 0xfff) | (gte & 0xffffffffffffULL) << 12;
+}
+
 /* Read and judge the headers of a file; nothing is kept but *@out. May sleep. */
 int vmdk_header_read(struct vd_file *file, struct vmdk_header *out, struct vd_error *err);
 int cowd_header_read(struct vd_file *file, struct cowd *out, struct vd_error *err);
@@ -225,7 +239,11 @@ const char *vmdk_header_reason(const struct vmdk_header *h);
 bool vmdk_header_tracked(const struct vmdk_header *h);
 int vmdk_extent_state(struct vd_file *file, u32 kind, struct vd_extent_state *out,
 		      struct vd_error *err);
+/* User space only: probe.c, layout.c, check.c. */
+struct vd_check;
 int vmdk_probe(struct vd_file *file, struct vd_probe *out);
+int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
+	       struct vd_error *err);
 extern const struct vd_format_user vmdk_user;
 
 #endif /* VMDK_H */

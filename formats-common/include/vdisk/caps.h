@@ -37,5 +37,6 @@
 #define VMDK_CAP_DESC_SECTORS	20480U		/* embedded descriptor area */
 #define VMDK_CAP_GRAIN_SECTORS	2048U		/* 1 MiB */
 #define VMDK_CAP_GD_ENTRIES	(1U << 20)	/* 4 MiB of directory */
+#define VMDK_CAP_CHECK_BYTES	(512U << 20)	/* memory of a check, beside the directory */
 
 #endif /* VDISK_CAPS_H */

@@ -33,7 +33,12 @@ enum vd_finding {
  * @repaired: how many of them were (or without REPAIR: would be) repaired
  * @units, @used_units: allocation units of the extent, and how many have a
  *	place in the file
- * @end: highest byte of the file that the tables refer to
+ * @end: end of the highest place that the tables refer to; past the end of the
+ *	file when its last unit was cut short
+ * @unit: bytes of a unit
+ * @leaked: bytes between units in use that nothing refers to
+ *
+ * All but the first four fields are set by the check, from 0.
  */
 struct vd_check {
 	unsigned int flags;
@@ -45,6 +50,8 @@ struct vd_check {
 	u64 units;
 	u64 used_units;
 	u64 end;
+	u64 leaked;
+	u32 unit;
 };
 
 #define VD_CHECK_REPORTS 20

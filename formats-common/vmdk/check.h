@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside of the check of one extent. User space only. What a caller sees is
+ * vdisk/check.h.
+ *
+ *	check.c			headers, findings, writes and their order, the mark
+ *	check-dirs.c		directories: where the tables are
+ *	check-grains.c		table entries: where the grains are; leaks
+ *	check-sesparse.c	the same for SESparse, without repair
+ *	check-space.c		who takes what of the file
+ *
+ * Hosted sparse and COWD are one case: COWD has tables of 4096 entries, no
+ * second copy and no entry for zeros.
+ */
+#ifndef VMDK_CHECK_H
+#define VMDK_CHECK_H
+
+#include "vdisk/check.h"
+#include "check-space.h"
+#include "vmdk.h"
+
+#define VMDK_COPIES	2U	/* the directory and its tables; the redundant ones */
+
+/* struct vmdk_check.state of one directory index; bit d: copy d */
+#define VMDK_DIR_BAD(d)	((u8)(1U << (d)))	/* entry leads to no table of its own */
+#define VMDK_DIR_DIFFER	((u8)(1U << 2))		/* the copies of the table differ */
+
+/**
+ * struct vmdk_check - one run; on the stack of vmdk_check()
+ * @out: what the caller sees
+ * @err: why the check could not be done
+ * @what: for sentences: "" or "COWD "
+ * @capacity ... @taken: as in struct vmdk_sparse, for either kind
+ * @nr_dirs: copies of the directory
+ * @gt_shift: logarithm of the entries of a table; @gt_bytes: its bytes
+ * @zeroed: entry 1 stands for zeros
+ * @packed: compressed: nothing is repaired; @marked: grains know their address
+ * @mark_pos, @mark_len: where the mark of an unfinished writer is
+ * @barrier: a write has been made, with a flush before it
+ * @dir: entries of each directory
+ * @state: VMDK_DIR_* for each index
+ * @meta: sorted places that no grain may touch: sector in the upper half, in
+ *	the lower one VMDK_META_TAKEN and an index into @taken, or a table
+ * @meta_end: end of the highest of them
+ * @table: one table of each copy
+ * @changed: bit for each sector of @table that is to be written
+ * @arena: the memory of the five above
+ */
+struct vmdk_check {
+	struct vd_file *file;
+	struct vd_check *out;
+	struct vd_error *err;
+	const char *what;
+	struct vmdk_space space;
+	u64 capacity;
+	u64 data_pos;
+	u64 nr_gts;
+	u64 dir_pos[VMDK_COPIES];
+	struct vmdk_range taken[VMDK_RANGES];
+	u32 grain;
+	u32 grain_shift;
+	u32 gt_shift;
+	u32 gt_bytes;
+	u32 nr_dirs;
+	u32 max_packed;
+	u32 mark_pos;
+	u32 mark_len;
+	bool cowd;
+	bool zeroed;
+	bool packed;
+	bool marked;
+	bool unclean;
+	bool barrier;
+	u32 *dir[VMDK_COPIES];
+	u8 *state;
+	u64 *meta;
+	u64 nr_meta;
+	u64 meta_end;
+	u8 *table[VMDK_COPIES];
+	u32 changed[VMDK_COPIES];
+	void *arena;
+};
+
+#define VMDK_META_TAKEN	(1U << 30)
+#define VMDK_META_COPY	(1U << 31)	/* a table of the redundant directory */
+
+/* check.c */
+
+/*
+ * Count a finding, and as repaired if it is @fixable by what the caller asked
+ * for; tell it in words, unless there were too many of its kind.
+ */
+void vmdk_found(struct vd_check *out, enum vd_finding kind, bool fixable, const char *fmt, ...)
+	__printf(4, 5);
+/* Is a repair of more than what a crash leaves asked for and possible? */
+bool vmdk_may_fix(const struct vmdk_check *c);
+/*
+ * Does nothing without VD_CHECK_REPAIR. What a dead writer left in the page
+ * cache is made durable before the first write of a run can refer to it.
+ */
+int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len);
+/* Durable what was written so far. */
+int vmdk_check_flush(struct vmdk_check *c);
+/* Change @len bytes inside one sector of the file, and write that sector. */
+int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len);
+/* Tell the caller how far it is; -EINTR if that is enough. */
+int vmdk_check_progress(struct vd_check *out, struct vd_error *err, u64 done, u64 total);
+/* Raise the end of what is in use. */
+void vmdk_check_end(struct vd_check *out, u64 end);
+
+/* check-dirs.c */
+
+/* Read and judge the directories; fills @dir, @state, @meta. */
+int vmdk_check_dirs(struct vmdk_check *c);
+/* Full repair: a table of its own for every entry without one. After all grains are known. */
+int vmdk_rebuild_dirs(struct vmdk_check *c);
+/* Has copy @d of table @t a place? */
+static inline bool vmdk_has_table(const struct vmdk_check *c, u32 d, u64 t)
+{
+	return d < c->nr_dirs && c->dir[d][t] && !(c->state[t] & VMDK_DIR_BAD(d));
+}
+/* Does [@pos, @pos + @len) keep clear of header, descriptor, directories and tables? */
+bool vmdk_meta_clear(const struct vmdk_check *c, u64 pos, u64 len);
+/* First of @meta that ends behind @pos; its number, @nr_meta if none. */
+u64 vmdk_meta_after(const struct vmdk_check *c, u64 pos);
+void vmdk_meta_range(const struct vmdk_check *c, u64 index, struct vmdk_range *out);
+
+/* check-grains.c */
+int vmdk_check_grains(struct vmdk_check *c);
+int vmdk_check_leaks(struct vmdk_check *c);
+
+/* check-sesparse.c */
+int sesparse_check_file(struct vd_file *file, u64 len, struct vd_check *out, struct vd_error *err);
+
+#endif /* VMDK_CHECK_H */
