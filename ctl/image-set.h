@@ -194,6 +194,24 @@ void chain_close(struct open_chain *open);
 int chain_error(int err, const struct image_set *set, u64 pos);
 void set_tables(const struct image_set *set, struct vdisk_image_desc *images);
 
+/* check-set.c */
+struct vd_check;
+/*
+ * Check extent @seg of the set through its open file. 0 or -errno; the
+ * callbacks, flags and findings of @check are vdisk/check.h's.
+ */
+int check_extent(const struct image_set *set, const struct vdisk_segment_desc *seg,
+		 struct vd_check *check, struct vd_error *err);
+/* Open the file of member @index again, to write, with a writer's locks. */
+int member_reopen_writable(struct image_set *set, u32 index);
+/*
+ * Of an open set whose top is writable: bring the tables of extents that a
+ * writer left behind in mid-work to one state, or refuse if they are damaged.
+ * Only the header of an extent is read if nobody did. With @dry_run nothing is
+ * written.
+ */
+int set_merge_unclean(struct image_set *set, bool dry_run);
+
 /* image-opts.c */
 extern const struct ctl_opt image_opts[];
 extern const struct ctl_opt raw_opts[];

@@ -84,13 +84,12 @@ void vmdk_check_end(struct vd_check *out, u64 end)
 	out->end = max(out->end, end);
 }
 
-static int check_len(struct vmdk_check *c, u64 len)
+static void check_len(struct vmdk_check *c, u64 len)
 {
 	if (c->capacity < len)
 		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
 			   "%sheader: capacity is %llu bytes, but the extent covers %llu", c->what,
 			   c->capacity, len);
-	return 0;
 }
 
 /*
@@ -166,6 +165,8 @@ static int check_run(struct vmdk_check *c, u64 len)
 	u64 sectors = min_t(u64, vd_ceil_shift(c->file->size, VD_SECTOR_SHIFT), 1ULL << 32);
 	int ret;
 
+	if (c->out->flags & VD_CHECK_IF_MARKED && !c->unclean)
+		return 0;
 	c->gt_bytes = 4U << c->gt_shift;
 	c->out->unit = c->grain;
 	c->out->units = vd_ceil_shift(c->capacity, c->grain_shift);
@@ -258,6 +259,8 @@ int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 	check_begin(check);
 	if (check->flags & VD_CHECK_REPAIR && !file->writable)
 		return vd_fail(err, -EROFS, "the file is not open for writing");
+	if (kind == VDISK_SEG_VMDK_SESPARSE && check->flags & VD_CHECK_IF_MARKED)
+		return 0;	/* a journal that waits for its replay is refused at open */
 	if (kind == VDISK_SEG_VMDK_SESPARSE)
 		return sesparse_check_file(file, len, check, err);
 	if (kind != VDISK_SEG_VMDK_SPARSE && kind != VDISK_SEG_VMDK_COWD)

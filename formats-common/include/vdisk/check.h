@@ -14,6 +14,7 @@
 #define VD_CHECK_MERGE	(1U << 1)	/* repair only what a crash can leave: one of
 					 * two copies of a table not written, the
 					 * mark of an unfinished writer */
+#define VD_CHECK_IF_MARKED (1U << 2)	/* without that mark: look no further */
 
 enum vd_finding {
 	VD_FINDING_NOTE,	/* legal, worth telling */
