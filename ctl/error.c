@@ -128,6 +128,15 @@ void ctl_drop(void)
 	memset(&pending, 0, sizeof(pending));
 }
 
+char *ctl_take(void)
+{
+	char *text = xasprintf("%s%s%s", pending.path ? pending.path : "",
+			       pending.path ? ": " : "", pending.text ? pending.text : "");
+
+	ctl_drop();
+	return text;
+}
+
 static void line(const char *path, const char *text)
 {
 	fprintf(stderr, "vdctl: ");

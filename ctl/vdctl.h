@@ -58,6 +58,8 @@ int ctl_nomem(void);
 bool ctl_pending(void);
 /* The recorded sentence, for the caller to free. */
 char *ctl_pending_text(void);
+/* What was recorded, as "path: text", and nothing is recorded any more. Caller frees. */
+char *ctl_take(void);
 void ctl_flush(void);
 void ctl_drop(void);
 void ctl_warn(const char *path, const char *fmt, ...) __printf(2, 3);
@@ -85,6 +87,7 @@ const char *path_base(const char *path);
  * @id: its short letter, or a number from 256 on; 0 ends a table
  * @name: long name, NULL for none
  * @arg: name of its value, NULL for none; "=NAME" for one that may be left out
+ * @arg: name of its value, NULL for none; "[=X]" if it may be left out
  * @help: NULL hides it
  */
 struct ctl_opt {
@@ -115,7 +118,7 @@ void cmd_list_options(const struct cmd *cmd);
 int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __printf(2, 3);
 
 extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_status, cmd_info, cmd_map;
-extern const struct cmd cmd_cat, cmd_probe, cmd_set, cmd_formats, cmd_monitor;
+extern const struct cmd cmd_cat, cmd_probe, cmd_set, cmd_formats, cmd_monitor, cmd_check;
 
 /* progress.c */
 struct progress {
