@@ -23,7 +23,7 @@ enum {
 enum { OPT_REPAIR = 400, OPT_CHAIN, OPT_VMWARE };
 
 static const struct ctl_opt opts[] = {
-	{ OPT_REPAIR, "repair", "[=merge|all]", "repair all (default), or merge: only what a crash leaves" },
+	{ OPT_REPAIR, "repair", "=merge|all", "repair all (default), or merge: only what a crash leaves" },
 	{ 'n', "dry-run", NULL, "with --repair: write nothing, say what would be repaired" },
 	{ OPT_CHAIN, "chain", NULL, "the parents too" },
 	{ OPT_VMWARE, "ignore-vmware-lock", NULL, "although VMware's FILE.lck says that it is in use" },
@@ -210,7 +210,7 @@ static int prepare_repair(struct run *run, bool *any)
 		if (ret)
 			return ret;
 	}
-	return *any ? vmware_lock_check(&run->set) : 0;
+	return *any ? vmware_lock_check(&run->set, true) : 0;
 }
 
 static int repair(struct run *run)

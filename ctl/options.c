@@ -24,12 +24,6 @@ static const struct ctl_opt *nth_table(const struct cmd *cmd, int n)
 	return n < CTL_OPT_TABLES && cmd->opts[n] ? cmd->opts[n] : NULL;
 }
 
-/* "[=X]": the value may be left out; long options only. */
-static bool optional(const struct ctl_opt *o)
-{
-	return o->arg && o->arg[0] == '[';
-}
-
 static void add_table(const struct ctl_opt *o, struct option *longs, int *nr_longs, char *shorts,
 		      size_t *nr_shorts)
 {
@@ -38,8 +32,6 @@ static void add_table(const struct ctl_opt *o, struct option *longs, int *nr_lon
 			longs[*nr_longs].name = o->name;
 			longs[*nr_longs].has_arg = may_lack_value(o) ? optional_argument :
 						   o->arg ? required_argument : no_argument;
-			longs[*nr_longs].has_arg = !o->arg ? no_argument :
-				optional(o) ? optional_argument : required_argument;
 			longs[*nr_longs].val = o->id;
 			(*nr_longs)++;
 		}
@@ -126,8 +118,6 @@ static void help_option(const struct ctl_opt *o, FILE *to)
 			      o->id < 256 ? ", " : " ", o->name);
 	if (may_lack_value(o))
 		snprintf(left + n, sizeof(left) - (size_t)n, "[%s]", o->arg);
-	if (optional(o))
-		snprintf(left + n, sizeof(left) - (size_t)n, "%s", o->arg);
 	else if (o->arg)
 		snprintf(left + n, sizeof(left) - (size_t)n, "%c%s", o->name ? '=' : ' ', o->arg);
 	fprintf(to, "  %-30s %s\n", left, o->help);
@@ -166,7 +156,6 @@ void cmd_list_options(const struct cmd *cmd)
 			if (o->name)
 				printf("--%s%s\n", o->name,
 				       o->arg && !may_lack_value(o) ? "=" : "");
-				printf("--%s%s\n", o->name, o->arg && !optional(o) ? "=" : "");
 		}
 	}
 }

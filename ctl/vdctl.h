@@ -87,7 +87,6 @@ const char *path_base(const char *path);
  * @id: its short letter, or a number from 256 on; 0 ends a table
  * @name: long name, NULL for none
  * @arg: name of its value, NULL for none; "=NAME" for one that may be left out
- * @arg: name of its value, NULL for none; "[=X]" if it may be left out
  * @help: NULL hides it
  */
 struct ctl_opt {

@@ -8,6 +8,7 @@
 #define VMDK_H
 
 #include "vdisk/alloc.h"
+#include "vdisk/caps.h"
 #include "vdisk/format.h"
 #include "vmdk-disk.h"
 
