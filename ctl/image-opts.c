@@ -4,13 +4,29 @@
 
 enum { OPT_PARENT = 300, OPT_OUTSIDE, OPT_NO_REFERENCES, OPT_IGNORE_CID, OPT_SIZELIMIT };
 
+#define HELP_PARENT \
+	"where a parent is that its child's name does not find; may be repeated"
+#define HELP_OUTSIDE \
+	"files named by the image may lie beneath DIR too; may be repeated"
+#define HELP_IGNORE_CID \
+	"accept a parent that was changed after its child was made"
+
+/* Rows of two tables. */
+#define REFERENCE_OPTS \
+	{ OPT_PARENT, "parent", "PATH", HELP_PARENT }, \
+	{ OPT_OUTSIDE, "allow-outside", "DIR", HELP_OUTSIDE }, \
+	{ OPT_NO_REFERENCES, "no-references", NULL, "refuse an image that names other files" }, \
+	{ OPT_IGNORE_CID, "ignore-cid", NULL, HELP_IGNORE_CID }
+
 const struct ctl_opt image_opts[] = {
 	{ 'f', "format", "FMT", "format of the image: auto (default), or one of 'vdctl formats'" },
-	{ OPT_PARENT, "parent", "PATH", "where a parent is that its child's name does not find; may be repeated" },
-	{ OPT_OUTSIDE, "allow-outside", "DIR", "files named by the image may lie beneath DIR too; may be repeated" },
-	{ OPT_NO_REFERENCES, "no-references", NULL, "refuse an image that names other files" },
-	{ OPT_IGNORE_CID, "ignore-cid", NULL, "accept a parent that was changed after its child was made" },
+	REFERENCE_OPTS,
 	{ OPT_SIZELIMIT, "sizelimit", "N", "raw: the disk has N bytes" },
+	{ 0 }
+};
+
+const struct ctl_opt reference_opts[] = {
+	REFERENCE_OPTS,
 	{ 0 }
 };
 

@@ -124,6 +124,7 @@ struct image_set {
 };
 
 /* locate.c */
+void want_descriptors(void);
 int set_open(struct image_set *set, const struct set_options *opts, char *const *paths, int nr);
 void set_close(struct image_set *set);
 void set_pop_images(struct image_set *set, u32 keep, u32 keep_members);
@@ -152,6 +153,9 @@ enum ref_result {
 enum ref_result reference_open(const struct image_set *set, const struct set_image *from,
 			       uid_t owner, const char *what, const char *name, bool rw,
 			       struct opened *out);
+
+/* The part of @path below @dir, or NULL; both as strings. */
+const char *path_below(const char *path, const char *dir);
 
 /* layout.c */
 int set_open_image(struct image_set *set, struct opened *file, const char *format);
@@ -214,6 +218,7 @@ int set_merge_unclean(struct image_set *set, bool dry_run);
 
 /* image-opts.c */
 extern const struct ctl_opt image_opts[];
+extern const struct ctl_opt reference_opts[];	/* part of image_opts */
 extern const struct ctl_opt raw_opts[];
 extern const struct ctl_opt share_opts[];
 /* Takes @id if it is an option of images. 0, an exit code, or -1: not one. */
@@ -246,6 +251,8 @@ void lock_downgrade(int fd, bool block);
  * which is closed.
  */
 int lock_move(int from, int to, const char *path, bool block);
+/* VMware marks an open disk by a directory FILE.lck with files in it. */
+bool vmware_locked(const char *path);
 /* @rw: the files of the top image are or will be written. */
 int vmware_lock_check(const struct image_set *set, bool rw);
 

@@ -7,7 +7,7 @@
 #include "image-set.h"
 
 /* A split disk has a file for every 2 GiB. */
-static void want_descriptors(void)
+void want_descriptors(void)
 {
 	struct rlimit r;
 

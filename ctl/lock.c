@@ -176,8 +176,7 @@ int lock_move(int from, int to, const char *path, bool block)
 	return ret ? ret : take_flock(to, path, true, block);
 }
 
-/* VMware marks an open disk by a directory FILE.lck with files in it. */
-static bool vmware_locked(const char *path)
+bool vmware_locked(const char *path)
 {
 	char *name = xasprintf("%s.lck", path);
 	DIR *dir = opendir(name);

@@ -33,8 +33,7 @@ static int open_beneath(int dirfd, const char *name)
 	return fd >= 0 ? fd : -errno;
 }
 
-/* The part of @path below @dir, or NULL. */
-static const char *below(const char *path, const char *dir)
+const char *path_below(const char *path, const char *dir)
 {
 	size_t len = strlen(dir);
 
@@ -161,7 +160,7 @@ static enum ref_result try_outside(const struct image_set *set, const struct set
 	*listed = false;
 	for (i = 0; i < set->opts->nr_outside && !*listed; i++) {
 		char *dir = realpath(set->opts->outside[i], NULL);
-		const char *rest = dir ? below(path, dir) : NULL;
+		const char *rest = dir ? path_below(path, dir) : NULL;
 		int dirfd, fd;
 
 		if (rest) {
@@ -194,7 +193,7 @@ enum ref_result reference_open(const struct image_set *set, const struct set_ima
 			       uid_t owner, const char *what, const char *name, bool rw,
 			       struct opened *out)
 {
-	const char *rel = name[0] == '/' ? below(name, from->dir) : name;
+	const char *rel = name[0] == '/' ? path_below(name, from->dir) : name;
 	enum ref_result result;
 	bool listed;
 	int fd;

@@ -17,7 +17,7 @@ struct ctl ctl;
 
 static const struct cmd *const verbs[] = {
 	&cmd_attach, &cmd_detach, &cmd_list, &cmd_status, &cmd_set, &cmd_info, &cmd_map,
-	&cmd_check, &cmd_cat, &cmd_probe, &cmd_formats, &cmd_monitor,
+	&cmd_check, &cmd_cat, &cmd_create, &cmd_probe, &cmd_formats, &cmd_monitor,
 };
 
 static const struct cmd *find_verb(const char *name)

@@ -118,6 +118,7 @@ int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __printf(2, 3);
 
 extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_status, cmd_info, cmd_map;
 extern const struct cmd cmd_cat, cmd_probe, cmd_set, cmd_formats, cmd_monitor, cmd_check;
+extern const struct cmd cmd_create;
 
 /* progress.c */
 struct progress {
