@@ -28,12 +28,22 @@ _vdctl_verb()
 	done
 }
 
-# Words for option $1; fails when the value is no fixed choice.
+# Words for option $1 of verb $2; fails when the value is no fixed choice.
 _vdctl_values()
 {
 	case $1 in
-	-f | --format) echo auto raw vmdk ;;
-	-b | --sector-size) echo 512 4096 ;;
+	-f | --format)
+		[[ $2 == create ]] || echo auto
+		echo raw vmdk
+		;;
+	-b)
+		[[ $2 == attach ]] || return 1
+		echo 512 4096
+		;;
+	--sector-size) echo 512 4096 ;;
+	--type) echo sparse split flat splitflat esx esxsparse ;;
+	--prealloc) echo off metadata falloc full ;;
+	--adapter) echo ide lsilogic buslogic legacyESX ;;
 	--discard) echo unmap ignore ;;
 	--flush | --direct-io | --autoclear | --isolate) echo on off ;;
 	--lock) echo yes no ;;
@@ -85,7 +95,8 @@ _vdctl()
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
-	--name | --node | --queues | --offset | --sizelimit | --start | --length)
+	--name | --node | --queues | --offset | --sizelimit | --start | --length | --grain | \
+		--split-size | --hwversion | --comment | --uuid)
 		return
 		;;
 	esac

@@ -43,3 +43,8 @@ complete -c vdctl -n '__vdctl_verb_is attach' -l direct-io -x -a 'on off'
 complete -c vdctl -n '__vdctl_verb_is attach' -l lock -x -a 'yes no'
 complete -c vdctl -n '__vdctl_verb_is set' -l autoclear -x -a 'on off'
 complete -c vdctl -n '__vdctl_verb_is set' -l isolate -x -a 'on off'
+complete -c vdctl -n '__vdctl_verb_is create' -s f -l format -x -a 'raw vmdk'
+complete -c vdctl -n '__vdctl_verb_is create' -s b -l backing -r
+complete -c vdctl -n '__vdctl_verb_is create' -l type -x -a 'sparse split flat splitflat esx esxsparse'
+complete -c vdctl -n '__vdctl_verb_is create' -l prealloc -x -a 'off metadata falloc full'
+complete -c vdctl -n '__vdctl_verb_is create' -l adapter -x -a 'ide lsilogic buslogic legacyESX'
