@@ -25,7 +25,7 @@ static struct run r;
 static bool attach(const char *path, struct vdev *dev, const char *name)
 {
 	memset(dev, 0, sizeof(*dev));
-	run(&r, "vdctl", "-q", "attach", "--no-partscan", path, NULL);
+	run(&r, "vdctl", "-q", "attach", "-r", "--no-partscan", path, NULL);
 	if (!ok(!r.status && sscanf(r.out, "/dev/vdisk%u", &dev->id) == 1, "%s: attach", name)) {
 		diag("status %d, stderr: %s", r.status, r.err);
 		return false;
