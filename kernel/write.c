@@ -203,6 +203,10 @@ int vdisk_cmd_clear(struct vdisk_device *dev, struct vdisk_rq *cmd)
 		ret = READ_ONCE(dev->dead) ? -EIO : vdisk_clear_some(dev, cmd, buf, &done);
 		if (!ret)
 			cmd->mapped += done;
+		if (ret == -ENOMEM) {
+			msleep(VDISK_RETRY_MAX_MS / 10);
+			ret = 0;
+		}
 		cond_resched();
 	}
 	if (buf)

@@ -280,6 +280,20 @@ static int cowd_clear_entry(struct vd_segment *seg, struct cowd *c, const struct
 	return 0;
 }
 
+/* A run that has nothing to clear costs no write. */
+static int cowd_has_work(struct vd_segment *seg, u64 entry, u32 n)
+{
+	u32 i, gte;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		ret = cowd_entry(seg, entry, i, &gte);
+		if (ret || gte)
+			return ret ? ret : 1;
+	}
+	return 0;
+}
+
 /* An absent grain is the parent's, and nothing else says zeros. */
 int cowd_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done)
 {
@@ -300,12 +314,15 @@ int cowd_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u
 		return 0;
 	}
 	n = cowd_run(c, pos, len, table, &entry);
+	*done = min(len, (u64)n << c->grain_shift);
+	ret = cowd_has_work(seg, entry, n);
+	if (ret <= 0)
+		return ret;
 	ret = cowd_pin(seg, entry, 4 * n, COWD_RANK_TABLES, &pin);
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < n; i++)
 		ret = cowd_clear_entry(seg, c, &pin, i);
 	vd_meta_unpin(seg->meta, &pin);
-	*done = min(len, (u64)n << c->grain_shift);
 	return ret;
 }

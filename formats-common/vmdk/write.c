@@ -352,6 +352,23 @@ static int vmdk_clear_entry(struct vd_segment *seg, struct vmdk_sparse *v,
 	return 0;
 }
 
+/* A run that has nothing to clear costs no write, and no space for its tables. */
+static int vmdk_has_work(struct vd_segment *seg, const struct vmdk_sparse *v,
+			 const struct vmdk_run *run, unsigned int flags)
+{
+	u32 i, gte;
+	int ret;
+
+	for (i = 0; i < run->n; i++) {
+		ret = vmdk_entry(seg, run, i, &gte);
+		if (ret)
+			return ret;
+		if (vmdk_cleared(seg, v, gte, flags) != gte)
+			return 1;
+	}
+	return 0;
+}
+
 int vmdk_sparse_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done)
 {
 	struct vmdk_sparse *v = seg->priv;
@@ -374,12 +391,15 @@ int vmdk_sparse_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int f
 	if (ret)
 		return ret;
 	vmdk_run_at(v, pos, len, tables, &run);
+	*done = min(len, (u64)run.n << shift);
+	ret = vmdk_has_work(seg, v, &run, flags);
+	if (ret <= 0)
+		return ret;
 	ret = vmdk_pin_both(seg, run.pos, 4 * run.n, pin);
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < run.n; i++)
 		ret = vmdk_clear_entry(seg, v, &run, pin, i, flags);
 	vmdk_unpin(seg, pin);
-	*done = min(len, (u64)run.n << shift);
 	return ret;
 }
