@@ -163,7 +163,7 @@ static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, 
 {
 	struct vd_freed *f;
 	u64 room;
-	int ret = 0;
+	int ret;
 
 	if (READ_ONCE(space->nr_free) == 0)
 		return false;
@@ -177,7 +177,9 @@ static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, 
 	vd_spin_unlock(&chain->writer->lock);
 	if (room < *len)
 		*len = room & ~(unit - 1);
-	if (!space->file->fixed)
+	/* The file may have ended inside a unit that its writer had cut short. */
+	ret = grow(chain, space, *pos + *len);
+	if (!ret && !space->file->fixed)
 		ret = vd_file_allocate(space->file, *pos, *len);
 	if (ret && ret != -EOPNOTSUPP)
 		return false;
@@ -277,21 +279,69 @@ void vd_space_return(struct vd_chain *chain, struct vd_space *space, u64 pos, u6
 }
 VD_EXPORT(vd_space_return);
 
-void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len)
+/* Neighbours in the file that were neighbours on the disk are one range. */
+static bool extends(struct list_head *list, const struct vd_freed *f)
+{
+	struct vd_freed *last;
+
+	if (list_empty(list))
+		return false;
+	last = list_entry(list->prev, struct vd_freed, node);
+	if (last->space != f->space || last->pos + last->len != f->pos ||
+	    last->guest + last->len != f->guest)
+		return false;
+	last->len += f->len;
+	return true;
+}
+
+void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len, u64 guest)
 {
 	struct vd_freed *f = new_range(space, pos, len);
+	struct vd_writer *w = chain->writer;
 
-	if (!f)
-		return;
-	if (vd_bug(VD_BUG_EARLY_REUSE)) {
+	if (f && vd_bug(VD_BUG_EARLY_REUSE)) {
 		add_free(chain, f);
 		return;
 	}
-	vd_spin_lock(&chain->writer->lock);
-	list_add_tail(&f->node, &chain->writer->freed);
-	vd_spin_unlock(&chain->writer->lock);
+	vd_spin_lock(&w->lock);
+	if (f) {
+		f->guest = guest;
+		if (!extends(&w->freed, f)) {
+			list_add_tail(&f->node, &w->freed);
+			f = NULL;
+		}
+	} else {
+		w->forgot = true;
+	}
+	vd_spin_unlock(&w->lock);
+	vd_free(f);
 }
 VD_EXPORT(vd_space_free);
+
+static bool on_list(const struct list_head *list, const struct vd_space *space, u64 guest, u64 len)
+{
+	const struct vd_freed *f;
+
+	list_for_each_entry(f, list, node)
+		if (f->space == space && vd_overlap(f->guest, f->len, guest, len))
+			return true;
+	return false;
+}
+
+bool vd_space_pending(struct vd_chain *chain, const struct vd_space *space, u64 guest, u64 len)
+{
+	struct vd_writer *w = chain->writer;
+	bool pending;
+
+	if (vd_bug(VD_BUG_EARLY_REUSE))
+		return false;
+	vd_spin_lock(&w->lock);
+	pending = w->forgot || w->forgot_unmapping || on_list(&w->freed, space, guest, len) ||
+		  on_list(&w->unmapping, space, guest, len);
+	vd_spin_unlock(&w->lock);
+	return pending;
+}
+VD_EXPORT(vd_space_pending);
 
 void vd_space_snapshot(struct vd_chain *chain)
 {
@@ -299,6 +349,8 @@ void vd_space_snapshot(struct vd_chain *chain)
 
 	vd_spin_lock(&w->lock);
 	list_splice_tail_init(&w->freed, &w->unmapping);
+	w->forgot_unmapping |= w->forgot;
+	w->forgot = false;
 	vd_spin_unlock(&w->lock);
 }
 
@@ -332,6 +384,7 @@ void vd_space_unmapped(struct vd_chain *chain)
 
 	vd_spin_lock(&w->lock);
 	list_splice_tail_init(&w->unmapping, &w->limbo);
+	w->forgot_unmapping = false;
 	collect_ready(w, &ready);
 	vd_spin_unlock(&w->lock);
 

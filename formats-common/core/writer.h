@@ -6,12 +6,16 @@
 #include "vdisk/alloc.h"
 #include "vdisk/checked.h"
 
-/* A range of a file on its way from one use to the next; @zeroed: it reads so. */
+/*
+ * A range of a file on its way from one use to the next. @guest: what it was the
+ * place of; @zeroed: it reads so.
+ */
 struct vd_freed {
 	struct list_head node;
 	struct vd_space *space;
 	u64 pos;
 	u64 len;
+	u64 guest;
 	bool zeroed;
 };
 
@@ -28,6 +32,8 @@ struct vd_freed {
  * @freed: since the last snapshot; @unmapping: the running commit unmaps them;
  *	@limbo: unmapped, somebody may still use them; @draining: those who may
  *	have entered before @epoch changed
+ * @forgot: a range was freed without memory to remember it, since the last
+ *	snapshot; @forgot_unmapping: before it
  * @started, @done: commits, counted
  * @epoch, @active: see vd_io_enter()
  * @chunk: what spaces begin to grow by
@@ -49,6 +55,8 @@ struct vd_writer {
 	struct list_head unmapping;
 	struct list_head limbo;
 	struct list_head draining;
+	bool forgot;
+	bool forgot_unmapping;
 	unsigned int started;
 	unsigned int done;
 	unsigned int epoch;

@@ -263,7 +263,7 @@ void cowd_publish(struct vd_segment *seg, struct vd_alloc *alloc)
 /* --- discard --- */
 
 static int cowd_clear_entry(struct vd_segment *seg, struct cowd *c, const struct vd_meta_pin *pin,
-			    u32 i)
+			    u32 i, u64 guest)
 {
 	u64 pos;
 	u32 gte;
@@ -276,7 +276,7 @@ static int cowd_clear_entry(struct vd_segment *seg, struct cowd *c, const struct
 	if (!cowd_grain_ok(seg, c, pos))
 		return vd_corrupt(seg, "a COWD grain is at sector %u, where none can be", gte);
 	vd_meta_set32(seg->meta, pin, pin->pos + 4 * (u64)i, 0);
-	vd_space_free(seg->chain, &c->space, pos, c->grain);
+	vd_space_free(seg->chain, &c->space, pos, c->grain, guest);
 	return 0;
 }
 
@@ -322,7 +322,7 @@ int cowd_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < n; i++)
-		ret = cowd_clear_entry(seg, c, &pin, i);
+		ret = cowd_clear_entry(seg, c, &pin, i, pos + ((u64)i << c->grain_shift));
 	vd_meta_unpin(seg->meta, &pin);
 	return ret;
 }

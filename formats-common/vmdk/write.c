@@ -8,15 +8,20 @@
  *
  *	unclean flag	durable before the first allocation, cleared at the end
  *	data		flushed by the commit before
- *	GT and RGT	rank 1; a new table is durable zeros before that, so its
- *			directory entries have the same rank
+ *	GD and RGD	rank 1: a new table is durable zeros before that. A crash
+ *			between the two leaves one that has no grain yet
+ *	GT and RGT	rank 2
+ *
+ * A grain that lost its place gets another one only when the loss is durable:
+ * else a crash could leave the old place in one copy and the new in the other.
  */
 #include "vdisk/caps.h"
 #include "vdisk/checked.h"
 #include "vdisk/format.h"
 #include "vmdk.h"
 
-#define VMDK_RANK_TABLES 1
+#define VMDK_RANK_DIRS		1
+#define VMDK_RANK_TABLES	2
 
 /**
  * struct vmdk_run - neighbouring entries in the tables
@@ -128,9 +133,9 @@ static int vmdk_tables(struct vd_segment *seg, const struct vmdk_sparse *v, u64 
 	return 0;
 }
 
-static int vmdk_pin(struct vd_segment *seg, u64 pos, u32 len, struct vd_meta_pin *pin)
+static int vmdk_pin(struct vd_segment *seg, u64 pos, u32 len, u32 rank, struct vd_meta_pin *pin)
 {
-	int ret = vd_meta_pin(seg->meta, seg->file, pos, len, VMDK_RANK_TABLES, pin);
+	int ret = vd_meta_pin(seg->meta, seg->file, pos, len, rank, pin);
 
 	return ret == -EAGAIN ? -EBUSY : ret;
 }
@@ -142,14 +147,15 @@ static void vmdk_unpin(struct vd_segment *seg, struct vd_meta_pin *pin)
 }
 
 /* Pin @len bytes at @pos[0] and, where there is a second copy, at @pos[1]. */
-static int vmdk_pin_both(struct vd_segment *seg, const u64 *pos, u32 len, struct vd_meta_pin *pin)
+static int vmdk_pin_both(struct vd_segment *seg, const u64 *pos, u32 len, u32 rank,
+			 struct vd_meta_pin *pin)
 {
 	int ret;
 
 	memset(pin, 0, 2 * sizeof(*pin));
-	ret = vmdk_pin(seg, pos[0], len, &pin[0]);
+	ret = vmdk_pin(seg, pos[0], len, rank, &pin[0]);
 	if (!ret && pos[1])
-		ret = vmdk_pin(seg, pos[1], len, &pin[1]);
+		ret = vmdk_pin(seg, pos[1], len, rank, &pin[1]);
 	if (ret)
 		vmdk_unpin(seg, pin);
 	return ret;
@@ -179,7 +185,7 @@ static int vmdk_new_tables(struct vd_segment *seg, struct vmdk_sparse *v, u64 in
 
 	if (v->nr_dirs == 2)
 		gde_pos[1] = v->dirs[1].pos + 4 * index;
-	ret = vmdk_pin_both(seg, gde_pos, 4, pin);
+	ret = vmdk_pin_both(seg, gde_pos, 4, VMDK_RANK_DIRS, pin);
 	if (ret)
 		return ret;
 	ret = vd_space_take(seg->chain, &v->space, len, VD_META_BLOCK, &at, &len, &zeroed);
@@ -284,8 +290,11 @@ int vmdk_sparse_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_allo
 		return ret;
 	vmdk_run_at(v, pos, len, tables, &run);
 	ret = vmdk_clip_free(seg, v, &run);
+	if (!ret && run.pos[1] &&
+	    vd_space_pending(seg->chain, &v->space, pos, (u64)run.n << shift))
+		ret = -EBUSY;
 	if (!ret)
-		ret = vmdk_pin_both(seg, run.pos, 4 * run.n, alloc->pin);
+		ret = vmdk_pin_both(seg, run.pos, 4 * run.n, VMDK_RANK_TABLES, alloc->pin);
 	if (ret)
 		return ret;
 	alloc->room = (u64)run.n << shift;
@@ -348,7 +357,8 @@ static int vmdk_clear_entry(struct vd_segment *seg, struct vmdk_sparse *v,
 				  run->grain + i, gte);
 	vmdk_set(seg, pin, i, cleared);
 	if (vmdk_is_data(v, gte))
-		vd_space_free(seg->chain, &v->space, pos, v->header.grain);
+		vd_space_free(seg->chain, &v->space, pos, v->header.grain,
+			      (run->grain + i) << v->header.grain_shift);
 	return 0;
 }
 
@@ -395,7 +405,7 @@ int vmdk_sparse_discard(struct vd_segment *seg, u64 pos, u64 len, unsigned int f
 	ret = vmdk_has_work(seg, v, &run, flags);
 	if (ret <= 0)
 		return ret;
-	ret = vmdk_pin_both(seg, run.pos, 4 * run.n, pin);
+	ret = vmdk_pin_both(seg, run.pos, 4 * run.n, VMDK_RANK_TABLES, pin);
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < run.n; i++)

@@ -179,10 +179,17 @@ int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 
 /* A place that no map ever showed. */
 void vd_space_return(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len);
 /*
- * A place that the map, as it is on disk, may still show: it can be used again
- * after the next commit, and after those who may have seen it.
+ * A place that the map, as it is on disk, may still show for @guest, a byte of the
+ * segment: it can be used again after the next commit, and after those who may
+ * have seen it.
  */
-void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len);
+void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len, u64 guest);
+/*
+ * May the map on disk still show a place for [guest, guest + len) that was freed?
+ * Another place must not be published before that is over: a crash between two
+ * copies of a table would leave both, and nobody could tell which is right.
+ */
+bool vd_space_pending(struct vd_chain *chain, const struct vd_space *space, u64 guest, u64 len);
 /* The file ends at @end at least, durably, with space up to there. */
 int vd_space_cover(struct vd_chain *chain, struct vd_space *space, u64 end);
 
