@@ -27,7 +27,7 @@ ASANOBJ := $(LIBSRC:%.c=$(BUILD)/asan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib unit guest-tests m32 demo shell check bench lint install clean help deps
+.PHONY: all modules vdctl lib unit guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -37,6 +37,7 @@ help:
 ## make demo           makes a VMDK, boots a VM, attaches and mounts it (IMAGE=..., RW=1)
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every test; ends with "N passed, N failed, N skipped"
+## make crash          states that a power cut leaves, judged (STATES=100000)
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
@@ -94,6 +95,16 @@ $(BUILD)/unit/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUI
 	$(CC) $(UCFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all $(VDINC) -Itools/testing/unit \
 		-o $@ $< $(BUILD)/libvdisk-asan.a -lcmocka -lz
 
+CRASHSRC := $(wildcard tools/testing/crash/*.c)
+CRASHDEP := $(CRASHSRC) $(wildcard tools/testing/crash/*.h tools/testing/unit/*.h)
+CRASHINC := $(VDINC) -Itools/testing/unit -Itools/testing/crash
+crash-bin: $(BUILD)/crash $(BUILD)/crash-asan
+$(BUILD)/crash: $(CRASHDEP) $(BUILD)/libvdisk.a
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk.a -lcmocka -lz
+$(BUILD)/crash-asan: $(CRASHDEP) $(BUILD)/libvdisk-asan.a
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
+		$(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk-asan.a -lcmocka -lz
+
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)
 $(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard tools/testing/selftests/vdisk/*.h)
@@ -110,6 +121,9 @@ shell:
 check:
 	@tools/install-deps build kernels vm test lint
 	@tools/testing/check
+
+crash:
+	@tools/testing/crash/run $(STATES)
 
 bench:
 	@tools/install-deps build kernels vm bench

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The crash enumerator. A *trial* opens one small image for writing, runs a
+ * script of guest requests through the library and logs what reaches the files,
+ * in one order over all files. Then the log is walked, and at each place the
+ * states are built that a power cut there can leave:
+ *
+ *	between two flushes of a file nothing is ordered: any subset of the
+ *	changes since its last flush is there, each torn at multiples of 512
+ *	bytes, and a file's growth is there or not, whatever else is;
+ *	a flush makes that file's earlier changes durable, no other file's.
+ *
+ * Each state is judged (judge.c): by the format's rules, written down here a
+ * second time (tables.c), by the library's check, and by what a guest was told
+ * (oracle.c). Some are repaired, attached and written to (again.c).
+ *
+ * Single-threaded; --jobs makes processes.
+ */
+#ifndef CRASH_H
+#define CRASH_H
+
+#include "img-write.h"
+#include "vdisk/alloc.h"
+
+#define CRASH_FILES	8
+#define CRASH_ROOM	(3U << 20)	/* no file of a trial grows beyond */
+#define CRASH_RULE	200		/* bytes of a sentence about a bad state */
+
+/* --- memory that is given back all at once (log.c) --- */
+
+struct crash_arena {
+	u8 *base;
+	size_t used;
+	size_t room;
+};
+
+void crash_arena_init(struct crash_arena *arena, size_t room);
+void *crash_take(struct crash_arena *arena, size_t len);
+void crash_arena_free(struct crash_arena *arena);
+
+/* --- the log (log.c) --- */
+
+enum crash_what {
+	/* changes of a file */
+	CRASH_WRITE,
+	CRASH_ZERO,		/* punched or zeroed */
+	CRASH_GROW,		/* to @len, if it is shorter */
+	CRASH_SIZE,		/* truncated to @len */
+	CRASH_FLUSH,
+	/* what the guest knows */
+	CRASH_BEGIN,		/* a request: @data is what it writes, NULL zeros */
+	CRASH_DONE,		/* it was acknowledged */
+	CRASH_FLUSH_BEGIN,
+	CRASH_FLUSH_DONE,
+	CRASH_END_BEGIN,	/* vd_end_write() */
+	CRASH_END_DONE,
+};
+
+struct crash_op {
+	u8 what;		/* enum crash_what */
+	u8 file;
+	bool patch;		/* a first-write patch */
+	u32 request;
+	u64 pos;
+	u64 len;
+	const u8 *data;
+};
+
+struct crash_log {
+	struct crash_op *op;
+	u32 nr;
+	u32 room;
+	struct crash_arena arena;	/* what ops point to */
+	bool deaf;			/* drops flushes: a control */
+};
+
+void crash_log_init(struct crash_log *log);
+void crash_log_reset(struct crash_log *log);
+void crash_log_free(struct crash_log *log);
+struct crash_op *crash_log_add(struct crash_log *log, enum crash_what what, u32 file, u64 pos,
+			       u64 len, const void *data);
+/* A control: what a flush orders goes to the files in the wrong order. */
+void crash_log_swap_ranks(struct crash_log *log);
+void crash_op_print(const struct crash_op *op, u32 index);
+
+/* --- files in memory (file.c) --- */
+
+/**
+ * struct crash_file - a file of at most CRASH_ROOM bytes
+ * @data: zeros from @len on
+ * @log: told each change; NULL: nobody is
+ * @hook: called before a write, without any lock of the library if @hooked is
+ *	the buffer that is written
+ */
+struct crash_file {
+	struct vd_file file;
+	u8 *data;
+	u64 len;
+	struct crash_log *log;
+	void (*hook)(void *ctx);
+	void *ctx;
+	const u8 *hooked;
+	u64 hooked_len;
+};
+
+void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed);
+void crash_file_free(struct crash_file *f);
+void crash_file_copy(struct crash_file *to, const struct crash_file *from);
+void crash_file_resize(struct crash_file *f, u64 len);
+
+/**
+ * struct crash_set - the files of an image set
+ * @c: its tables
+ * @file: the first @c->nr_top are the top image's
+ */
+struct crash_set {
+	const struct img_case *c;
+	struct crash_file file[CRASH_FILES];
+	struct vd_file *files[CRASH_FILES];
+	u32 nr;
+};
+
+void crash_set_init(struct crash_set *set, const struct img_case *c);
+void crash_set_free(struct crash_set *set);
+/* @writable: the top image's files. NULL and a sentence in @rule on failure. */
+struct vd_chain *crash_set_open(struct crash_set *set, bool writable, char *rule);
+/* The library's check of each extent of the top; adds up what it finds. */
+bool crash_set_check(struct crash_set *set, unsigned int flags, u64 *found, char *rule);
+
+/* --- what a guest may read (oracle.c) --- */
+
+struct crash_choice;
+
+/**
+ * struct crash_oracle - what each sector may hold
+ * @sure: content as of the last flush
+ * @choice: what was written since, the last first; NULL: nothing
+ */
+struct crash_oracle {
+	u64 sectors;
+	const u8 **sure;
+	struct crash_choice **choice;
+	u32 flush_epoch;
+	struct crash_arena arena;
+};
+
+extern const u8 crash_zeros[VD_SECTOR];
+
+void crash_oracle_init(struct crash_oracle *o, u64 size);
+void crash_oracle_free(struct crash_oracle *o);
+/* All is durable and holds @content, which must stay where it is. */
+void crash_oracle_set(struct crash_oracle *o, const u8 *content);
+/* An op of the log that says what the guest knows. */
+void crash_oracle_step(struct crash_oracle *o, const struct crash_op *op);
+/* What a reader sees while no request is under way. */
+const u8 *crash_oracle_now(const struct crash_oracle *o, u64 sector);
+/* The first sector, from byte @from on, of @buf that holds what it may not, or ~0. */
+u64 crash_oracle_judge(const struct crash_oracle *o, const u8 *buf, u64 from);
+bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *content);
+
+/* --- the format's rules (tables.c) --- */
+
+#define CRASH_PARTS	8
+
+/**
+ * struct crash_tables - what a look at one extent tells
+ * @marked: the mark of an unfinished writer is set
+ * @same: both copies say the same, or there is only one
+ * @hash: over all tables
+ * @end: highest byte referred to
+ */
+struct crash_tables {
+	bool marked;
+	bool same;
+	u64 hash;
+	u64 end;
+};
+
+/* False and a sentence in @rule: the extent breaks a rule. */
+bool crash_tables_look(const struct crash_file *f, u32 kind, u64 len, struct crash_tables *out,
+		       char *rule);
+
+/* --- one session of a trial --- */
+
+/**
+ * struct crash_session - from an open to the power cut or the end
+ * @start: the files as they were before it; @set: as the library left them
+ * @content: what the guest reads at first
+ * @clean: hash of each extent's tables when the guest begins
+ * @repair_end: ops [0, repair_end) of the log repair what an earlier crash left
+ */
+struct crash_session {
+	struct img_case c;
+	struct crash_set start;
+	struct crash_set set;
+	struct crash_log log;
+	struct crash_oracle oracle;
+	u8 *content;
+	u8 *buf;
+	u64 clean[CRASH_PARTS];
+	u32 requests;
+	u32 repair_end;
+};
+
+void crash_session_init(struct crash_session *s, const struct img_kind *kind, u64 seed);
+void crash_session_free(struct crash_session *s);
+/* Begin another one with the files of @from. */
+bool crash_session_from(struct crash_session *s, const struct crash_set *from, char *rule);
+
+/* --- the guest (work.c) --- */
+
+struct crash_work {
+	struct crash_session *s;
+	struct vd_chain *chain;
+	struct ut_rng rng;
+	u8 *data;
+	char *rule;
+};
+
+/* Run a script with @s->set. False: the library failed, @rule says how. */
+bool crash_work_run(struct crash_session *s, u64 seed, u32 script, char *rule);
+
+/* --- states --- */
+
+enum crash_how { CRASH_ABSENT, CRASH_FULL, CRASH_TORN };
+
+/**
+ * struct crash_state - the files at one place of the log, and a state of them
+ * @set: durable content; while a state is applied: the state
+ * @pending: ops that are not durable, in order
+ * @how: for each of them, enum crash_how
+ * @torn: seed of which sectors of torn ops are there
+ * @frozen: bit for each file: no op makes it grow
+ * @other: something else than a patch is durable
+ */
+struct crash_state {
+	struct crash_set set;
+	const struct crash_op **pending;
+	u8 *how;
+	u32 nr;
+	u32 room;
+	u64 torn;
+	u32 frozen;
+	bool other;
+	u64 len[CRASH_FILES];
+	struct crash_arena undo;
+	u32 undo_nr;
+};
+
+void crash_state_init(struct crash_state *st, const struct img_case *c);
+void crash_state_free(struct crash_state *st);
+void crash_state_start(struct crash_state *st, const struct crash_set *start);
+void crash_state_add(struct crash_state *st, const struct crash_op *op);
+void crash_state_flush(struct crash_state *st, u32 file);
+void crash_state_apply(struct crash_state *st);
+void crash_state_undo(struct crash_state *st);
+/* Can op @i make its file longer? Is it torn in more than one way? */
+bool crash_state_grows(const struct crash_state *st, u32 i);
+bool crash_state_tears(const struct crash_state *st, u32 i);
+
+/* --- walking the log (walk.c), judging a state (judge.c, again.c) --- */
+
+struct crash_stats {
+	u64 trials;
+	u64 states;
+	u64 ops;
+	u64 flushes;
+	u64 again;
+	u64 bad;
+	u64 usec;
+};
+
+/* What again.c does; @op: place in the log where its changes begin. */
+#define CRASH_AGAIN	12
+
+struct crash_request {
+	const char *what;
+	u64 pos;
+	u64 len;
+	u32 op;
+};
+
+/**
+ * struct crash_walk - at one place of a session's log
+ * @st: durable and pending
+ * @oracle: what the guest knows there
+ * @clean, @next_clean: hash of each extent's tables at the last clean moment,
+ *	and at the one that vd_end_write() is about to bring
+ * @ending: it is
+ * @settled: a flush was just acknowledged
+ * @whole: compare the whole disk, not only where the script writes
+ * @marked: marks of unfinished writers in the state
+ * @copy, @copy_log, @shadow: for going on from a state
+ * @again_every: one state of so many
+ * @request, @nr_requests: what was asked of the last one
+ * @next: a state to begin another session with; @next_seen: how many there were
+ * @limit: states to judge
+ * @dump: begin of names of directories for what a flush leaves, or NULL
+ * @dump_left: how many there may be
+ */
+struct crash_walk {
+	struct crash_session *s;
+	struct crash_state st;
+	struct crash_oracle oracle;
+	struct ut_rng rng;
+	u32 at;
+	u64 clean[CRASH_PARTS];
+	u64 next_clean[CRASH_PARTS];
+	bool ending;
+	bool settled;
+	bool whole;
+	u64 marked;
+	struct crash_set copy;
+	struct crash_log copy_log;
+	u8 *shadow;
+	u32 again_every;
+	struct crash_request request[CRASH_AGAIN];
+	u32 nr_requests;
+	struct crash_set next;
+	u64 next_seen;
+	u64 limit;
+	bool quiet;
+	const char *dump;
+	u32 *dump_left;
+	u32 dumped;
+	struct crash_stats *stats;
+	char rule[CRASH_RULE];
+};
+
+void crash_walk_init(struct crash_walk *w, struct crash_session *s, struct crash_stats *stats);
+void crash_walk_free(struct crash_walk *w);
+/* False: a bad state was found (and, unless quiet, printed). */
+bool crash_walk_log(struct crash_walk *w, u64 seed);
+/* Judge the state that is applied. @deep: also go on from it. */
+bool crash_judge(struct crash_walk *w, bool deep);
+bool crash_again(struct crash_walk *w);
+/* Write the durable state to a directory, for other programs. */
+void crash_dump(struct crash_walk *w);
+
+/* The first sentence stays in @rule. Returns false. */
+bool crash_bad(char *rule, const char *fmt, ...) __printf(2, 3);
+
+#endif /* CRASH_H */
