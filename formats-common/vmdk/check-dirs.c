@@ -162,6 +162,7 @@ static void judge_overlaps(struct vmdk_check *c)
 	vmdk_check_end(c->out, min(end, c->file->size));
 }
 
+/* What a writer leaves that died while it made a table, if the one table is one. */
 static void judge_absent(struct vmdk_check *c, u64 t)
 {
 	u32 d;
@@ -169,7 +170,23 @@ static void judge_absent(struct vmdk_check *c, u64 t)
 	if (c->nr_dirs < 2 || !c->dir[0][t] == !c->dir[1][t])
 		return;
 	d = c->dir[0][t] ? 1 : 0;
-	bad_entry(c, d, t, "which is none, but the other directory has one");
+	if (place_of_table(c, c->dir[!d][t])) {
+		bad_entry(c, d, t, "which is none, but the other directory has one");
+		return;
+	}
+	c->state[t] |= VMDK_DIR_BAD(d) | VMDK_DIR_LONE;
+	vmdk_found(c->out, VD_FINDING_UNCLEAN, !c->packed,
+		   "entry %llu of the %sdirectory is missing, the other directory has it (sector %u)",
+		   t, d ? "redundant grain " : "grain ", c->dir[!d][t]);
+}
+
+/* Is it this run's business to give copy @d a table @t? */
+static bool to_rebuild(const struct vmdk_check *c, u32 d, u64 t)
+{
+	if (!(c->state[t] & VMDK_DIR_BAD(d)) || c->packed)
+		return false;
+	return vmdk_may_fix(c) ||
+	       (c->state[t] & VMDK_DIR_LONE && !(c->state[t] & VMDK_DIR_BAD(!d)));
 }
 
 /* @meta first, as it is the most strictly aligned; then entries, tables, states. */
@@ -267,7 +284,7 @@ static int append_table(struct vmdk_check *c, u32 d, u64 t)
 /* COWD tables come on demand, so no table at all is the repair there. */
 static int new_table(struct vmdk_check *c, u32 d, u64 t)
 {
-	if (!(c->state[t] & VMDK_DIR_BAD(d)))
+	if (!to_rebuild(c, d, t))
 		return 0;
 	if (!c->cowd)
 		return append_table(c, d, t);
@@ -279,7 +296,7 @@ static int write_entry(struct vmdk_check *c, u32 d, u64 t)
 {
 	u8 raw[4];
 
-	if (!(c->state[t] & VMDK_DIR_BAD(d)))
+	if (!to_rebuild(c, d, t))
 		return 0;
 	put_unaligned_le32(c->dir[d][t], raw);
 	return vmdk_check_patch(c, c->dir_pos[d] + t * 4, raw, sizeof(raw));
@@ -291,7 +308,7 @@ int vmdk_rebuild_dirs(struct vmdk_check *c)
 	u32 d;
 	int ret = 0;
 
-	if (!(c->out->flags & VD_CHECK_REPAIR) || !vmdk_may_fix(c))
+	if (!(c->out->flags & VD_CHECK_REPAIR))
 		return 0;
 	for (t = 0; !ret && t < c->nr_gts; t++)
 		for (d = 0; !ret && d < c->nr_dirs; d++)

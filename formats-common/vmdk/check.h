@@ -24,6 +24,7 @@
 /* struct vmdk_check.state of one directory index; bit d: copy d */
 #define VMDK_DIR_BAD(d)	((u8)(1U << (d)))	/* entry leads to no table of its own */
 #define VMDK_DIR_DIFFER	((u8)(1U << 2))		/* the copies of the table differ */
+#define VMDK_DIR_LONE	((u8)(1U << 3))		/* one copy has a table, the other none yet */
 
 /**
  * struct vmdk_check - one run; on the stack of vmdk_check()
