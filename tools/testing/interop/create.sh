@@ -22,6 +22,11 @@ create() {
 	fi
 }
 
+# names DIR: each followed by a blank
+names() {
+	find "$1" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' '
+}
+
 # The names in a directory and what is in the files: `shot DIR`
 shot() {
 	(cd "$1" && ls -A && find . -type f -size -64M -exec sha256sum {} + | sort -k 2)
@@ -77,6 +82,8 @@ one_kind() {
 		"$size vmdk $type $size vmdk $type $size"
 	qemu-img check -q "$img" >"$work/err" 2>&1
 	check "$name: qemu-img check" $? "$(cat "$work/err")"
+	vd check "$img"
+	same "$name: vdctl check" "$rc" 0 "$err"
 	zeros "$name" "$img" "$size"
 	extents=$(find "$cr/k" -name 'i-[sf]???.vmdk' | wc -l)
 	case $kind in
@@ -85,7 +92,7 @@ one_kind() {
 	esac
 	case $kind in
 	split*) same "$name: extents" "$extents" $(((size / 512 + 4192255) / 4192256)) ;;
-	*) same "$name: files" "$(ls -A "$cr/k" | tr '\n' ' ')" \
+	*) same "$name: files" "$(names "$cr/k")" \
 		"$([ "$kind" = sparse ] || echo 'i-flat.vmdk ')i.vmdk " ;;
 	esac
 	rm -rf "$cr/k"
@@ -176,6 +183,8 @@ cr_deltas() {
 		same "create: $kind delta: UUIDs of a parent that has none" \
 			"$(made key "$d/$kind.vmdk" ddb.uuid.parent) $(made key "$d/$kind.vmdk" ddb.uuid.parentmodification)" \
 			"$zero $zero"
+		vd check "$d/$kind.vmdk"
+		same "create: $kind delta: vdctl check" "$rc" 0 "$err"
 		cat_is "create: $kind delta: the parent's data" "$(sha "$raw")" "$d/$kind.vmdk"
 		qemu-img convert -q -f vmdk -O raw "$d/$kind.vmdk" "$d/out"
 		same "create: $kind delta: the parent's data, read by QEMU" "$(sha "$d/out")" "$(sha "$raw")"
@@ -385,7 +394,7 @@ cr_failures() {
 	create "--force" --force --type splitflat --split-size 1M "$d/a.vmdk" 3M
 	zeros "create: --force" "$d/a.vmdk" $((3 * mib))
 	same "create: --force leaves no other files, and the mode as it was" \
-		"$(ls -A "$d" | tr '\n' ' ')$(stat -c %a "$d/a.vmdk" "$d/a-f002.vmdk" | tr '\n' ' ')" \
+		"$(names "$d")$(stat -c %a "$d/a.vmdk" "$d/a-f002.vmdk" | tr '\n' ' ')" \
 		"a-f001.vmdk a-f002.vmdk a-f003.vmdk a.vmdk 600 600 "
 	rm -rf "$d"
 }
