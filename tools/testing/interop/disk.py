@@ -10,6 +10,8 @@
     disk.py extent FILE SECTORS GRAIN RAW START SEED   sparse extent: random grains of RAW
     disk.py chain DIR DEPTH           a chain of tiny deltas, each with one sector of its own
     disk.py sparse-flags FILE         flags word of a hosted sparse header
+    disk.py entry FILE COPY GRAIN [VALUE]   table entry of a hosted sparse extent: print or set;
+                                      COPY is 0, 1 (the redundant one) or both
 """
 import hashlib
 import json
@@ -226,6 +228,20 @@ def sha():
     print(digest.hexdigest())
 
 
+def entry(path, which, grain, value):
+    """An entry of a grain table, in one copy or in both."""
+    with open(path, "r+b" if value is not None else "rb") as f:
+        dirs = struct.unpack_from("<QQ", f.read(SECTOR), 48)[::-1]
+        for copy in (0, 1) if which == "both" else (int(which),):
+            f.seek(dirs[copy] * SECTOR + grain // 512 * 4)
+            table = struct.unpack("<I", f.read(4))[0] * SECTOR
+            f.seek(table + grain % 512 * 4)
+            if value is None:
+                print(struct.unpack("<I", f.read(4))[0])
+            else:
+                f.write(struct.pack("<I", value))
+
+
 def main(argv):
     verb, args = argv[1], argv[2:]
     if verb == "sha":
@@ -246,6 +262,8 @@ def main(argv):
     elif verb == "sparse-flags":
         with open(args[0], "rb") as f:
             print(struct.unpack_from("<I", f.read(512), 8)[0])
+    elif verb == "entry":
+        entry(args[0], args[1], int(args[2]), int(args[3], 0) if len(args) > 3 else None)
     else:
         raise SystemExit(__doc__)
     return 0
