@@ -311,6 +311,59 @@ static void flat(void **state)
 	vd_ufile_free(mem);
 }
 
+/* --- overlaps --- */
+
+/* Places at random, taken in order by who comes first: the simple way to count them. */
+static u64 take_in_order(struct ck *k, struct ut_rng *rng, u64 grain, u64 sectors)
+{
+	u32 *taken = ut_xalloc(k->d->nr * sizeof(*taken));
+	u64 g, i, n = 0;
+	u32 at;
+
+	for (g = 0; g < k->d->nr; g++) {
+		at = (u32)(k->data / VD_SECTOR + ut_below(rng, sectors));
+		ck_put_both(k, g, at);
+		for (i = 0; i < n; i++) {
+			if (at < taken[i] + grain && taken[i] < at + grain)
+				break;
+		}
+		if (i == n)
+			taken[n++] = at;
+	}
+	free(taken);
+	return n;
+}
+
+static void overlaps(void **state)
+{
+	static const u64 grains[] = { 1, 2, 8, 128, 256, 1024 };
+	struct ut_rng rng = { 99 };
+	struct vd_check c;
+	u64 want, sectors;
+	u32 i, round;
+
+	for (i = 0; i < ARRAY_SIZE(grains); i++) {
+		struct img_sparse s = { .flags = IMG_F_RGD };
+		struct ck k = { .kind = VDISK_SEG_VMDK_SPARSE, .gtes = IMG_GTES };
+
+		k.d = ut_disk_new(24 * grains[i] * VD_SECTOR, grains[i] * VD_SECTOR);
+		img_sparse_write(&s, k.d);
+		k.buf = s.buf;
+		k.gd = s.gd * VD_SECTOR;
+		k.rgd = s.rgd * VD_SECTOR;
+		k.data = s.overhead * VD_SECTOR;
+		sectors = 40 * grains[i];
+		ut_buf_size(&k.buf, k.data + sectors * VD_SECTOR);
+		for (round = 0; round < 100; round++) {
+			want = take_in_order(&k, &rng, grains[i], sectors);
+			assert_int_equal(ck_run(&k, 0, &c, NULL), 0);
+			assert_true(c.used_units == want);
+			assert_true(c.found[VD_FINDING_CORRUPT] == k.d->nr - want);
+		}
+		ck_free(&k);
+	}
+}
+
 /* --- sizes that lie --- */
 
 /* A file of which only the first bytes are there; the rest reads as a pattern. */
@@ -558,6 +611,7 @@ int main(void)
 		cmocka_unit_test(stream_tables),
 		cmocka_unit_test(ses_faults),
 		cmocka_unit_test(flat),
+		cmocka_unit_test(overlaps),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(chance_hosted),
