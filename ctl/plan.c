@@ -61,11 +61,14 @@ static struct json_object *json_patches(const struct image_set *set)
 	for (i = 0; i < set->nr_patches; i++) {
 		const struct vdisk_patch *p = &set->patches[i];
 		struct json_object *o = json_object_new_object();
+		char text[VDISK_PATCH_BYTES + 1] = "";
 
+		memcpy(text, p->bytes, p->len);
 		add(o, "filename", set->members[p->member].path);
 		add(o, "what", patch_name(set, p));
 		json_object_object_add(o, "offset", json_object_new_int64((int64_t)p->offset));
 		json_object_object_add(o, "length", json_object_new_int64(p->len));
+		add(o, "text", text);
 		json_object_array_add(list, o);
 	}
 	return list;

@@ -228,7 +228,9 @@ static int make_writable(struct image_set *set)
 	if (ret)
 		return ret;
 	set->writable = true;
-	if (set->drop_cbt)
+	if (set->unclean)
+		ret = set_merge_unclean(set, set->opts->dry_run);
+	if (!ret && set->drop_cbt)
 		ret = set_drop_cbt(set);
 	return ret ? ret : set_add_patches(set);
 }
