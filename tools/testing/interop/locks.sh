@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154
 # Who may use an image beside whom, without the kernel: vdctl against QEMU's
-# tools and flock, in both directions. Sourced by run.
+# tools and flock, in both directions, reading and (attach) writing. Sourced by run.
 
 lk=$(scratch interop-locks)
 
@@ -168,16 +168,142 @@ lk_before_qemu() {
 	check "locks: nothing is held afterwards" "$(grep -q 'read 512/512' <<<"$out"; echo $?)" "$out"
 }
 
-# The very bytes, as RELIABILITY has them: 100, 201 and 203, read locks.
-lk_bytes() {
-	local inode bytes
+# bytes_of FILE: which bytes have OFD read locks
+bytes_of() {
+	awk -v i=":$(stat -c %i "$1")\$" '$2 == "OFDLCK" && $4 == "READ" && $6 ~ i {
+		for (b = $7; b <= $8; b++) print b }' /proc/locks | sort -n | tr '\n' ' '
+}
 
+# The very bytes of QEMU's protocol for a reader.
+lk_bytes() {
 	vdctl_hold "$lk/one.vmdk"
-	inode=$(stat -c %i "$lk/one.vmdk")
-	bytes=$(awk -v i=":$inode\$" '$2 == "OFDLCK" && $4 == "READ" && $6 ~ i {
-			for (b = $7; b <= $8; b++) print b }' /proc/locks | sort -n | tr '\n' ' ')
-	same "locks: the OFD bytes that vdctl holds for reading" "$bytes" "100 201 203 "
+	same "locks: the OFD bytes that vdctl holds for reading" "$(bytes_of "$lk/one.vmdk")" \
+		"100 201 203 "
 	vdctl_release
+}
+
+# A dry run opens and locks as attach does, and keeps that until its answer is read.
+attach_hold() {
+	hold python3 "$here/disk.py" hold "$VDCTL" attach --dry-run "$@"
+}
+
+# At the end of its input the holder lets vdctl go on, and waits for it.
+attach_release() {
+	exec 8>&- 9<&-
+	wait "$holder_pid"
+	holder_pid=
+}
+
+# refuses NAME COMMAND...: it fails and speaks of a lock
+refuses() {
+	local name=$1 out
+	shift
+	out=$("$@" 2>&1)
+	check "locks: $name is refused" "$(grep -qi lock <<<"$out"; echo $?)" "$out"
+}
+
+# reads NAME COMMAND...: it reads its sector
+reads() {
+	local name=$1 out
+	shift
+	out=$("$@" 2>&1)
+	check "locks: $name is shared" "$(grep -q 'read 512/512' <<<"$out"; echo $?)" "$out"
+}
+
+# attached NAME FORMAT IMAGE FILE...: who is kept out while IMAGE is open for writing
+lk_attached() {
+	local name="attach $1" format=$2 img=$3 file
+	shift 3
+
+	attach_hold --ignore-children -f "$format" "$img"
+	check "locks: $name holds" $? "$(cat "$work/hold.err")"
+	for file; do
+		same "locks: $name: a writer's bytes on ${file##*/}" "$(bytes_of "$file")" \
+			"100 101 103 201 203 "
+		check "locks: $name: flock -s on ${file##*/} is refused" \
+			"$(! flock -s -n "$file" true; echo $?)"
+		refuses "$name: qemu-io rw of ${file##*/} as raw" \
+			qemu-io -f raw -c 'read 0 512' "$file"
+	done
+	refuses "$name: qemu-io rw" qemu-io -f "$format" -c 'read 0 512' "$img"
+	if [ "$format" = vmdk ]; then
+		refuses "$name: qemu-io -r" qemu-io -r -f vmdk -c 'read 0 512' "$img"
+		refuses "$name: qemu-img info" qemu-img info -f vmdk "$img"
+	fi
+	refused "locks: $name: vdctl cat is refused" 4 "lock" cat -f "$format" "$img"
+	refused "locks: $name: attach -r is refused" 4 "lock" attach --dry-run -r -f "$format" "$img"
+	refused "locks: $name: a second attach is refused" 4 "lock" \
+		attach --dry-run --ignore-children -f "$format" "$img"
+	attach_release
+	reads "$name has gone: qemu-io rw" qemu-io -f "$format" -c 'read 0 512' "$img"
+}
+
+lk_attach_before_qemu() {
+	lk_attached "one.vmdk" vmdk "$lk/one.vmdk" "$lk/one.vmdk"
+	lk_attached "flat.vmdk" vmdk "$lk/flat.vmdk" "$lk/flat.vmdk" "$lk/flat-flat.vmdk"
+	lk_attached "split.vmdk" vmdk "$lk/split.vmdk" "$lk/split.vmdk" "$lk/split-s001.vmdk"
+	lk_attached "raw.raw" raw "$lk/raw.raw" "$lk/raw.raw"
+
+	# Parents are only read, and whoever only reads may read them too.
+	attach_hold "$lk/child.vmdk"
+	same "locks: attach child.vmdk: a reader's bytes on its parent" "$(bytes_of "$lk/one.vmdk")" \
+		"100 201 203 "
+	refuses "attach child.vmdk: qemu-io rw of its parent" \
+		qemu-io -f vmdk -c 'read 0 512' "$lk/one.vmdk"
+	reads "attach child.vmdk: qemu-io -r of its parent" \
+		qemu-io -r -f vmdk -c 'read 0 512' "$lk/one.vmdk"
+	refuses "attach child.vmdk: qemu-io -r" qemu-io -r -f vmdk -c 'read 0 512' "$lk/child.vmdk"
+	attach_release
+
+	attach_hold -r "$lk/flat.vmdk"
+	same "locks: attach -r: a reader's bytes" "$(bytes_of "$lk/flat-flat.vmdk")" "100 201 203 "
+	reads "attach -r: qemu-io -r" qemu-io -r -f vmdk -c 'read 0 512' "$lk/flat.vmdk"
+	attach_release
+	attach_hold --lock=no "$lk/flat.vmdk"
+	same "locks: attach --lock=no: no bytes" "$(bytes_of "$lk/flat-flat.vmdk")" ""
+	attach_release
+}
+
+# busy_attach NAME HINT IMAGE: refused, never read-only in silence
+busy_attach() {
+	local how
+
+	for how in "" --rw; do
+		# shellcheck disable=SC2086
+		refused "locks: $1, attach $how: refused" 4 "lock" attach --dry-run $how \
+			--ignore-children "${@:3}"
+		check "locks: $1, attach $how: the hint" \
+			"$(grep -qE -- "^hint: $2" "$work/err"; echo $?)" "$err"
+	done
+}
+
+lk_attach_after_qemu() {
+	local img format
+
+	for img in one.vmdk split.vmdk flat.vmdk raw.raw; do
+		format=${img##*.}
+		hold_qemu_io -f "$format" "$lk/$img"
+		busy_attach "qemu-io rw on $img" "-r --lock=no" -f "$format" "$lk/$img"
+		release
+		[ "$format" = vmdk ] || continue
+		hold_qemu_io -r -f "$format" "$lk/$img"
+		busy_attach "qemu-io -r on $img" "-r reads it" -f "$format" "$lk/$img"
+		free "qemu-io -r on $img, attach -r" attach --dry-run -r "$lk/$img"
+		release
+	done
+	# Any member counts.
+	for img in flat-flat.vmdk split-s001.vmdk; do
+		hold_qemu_io -f raw "$lk/$img"
+		busy_attach "qemu-io rw on $img" "-r --lock=no" "$lk/${img%-*}.vmdk"
+		release
+		hold flock -s "$lk/$img" sh -c 'echo held; read -r _'
+		busy_attach "flock -s on $img" "-r reads it" "$lk/${img%-*}.vmdk"
+		release
+	done
+	hold_qemu_io -f vmdk "$lk/child.vmdk"
+	busy_attach "qemu-io rw on the child" "-r reads it" "$lk/one.vmdk"
+	free "qemu-io rw on the child, attach -r" attach --dry-run -r "$lk/one.vmdk"
+	release
 }
 
 # VMware's lock directory: reading goes on, with a word of warning.
@@ -196,5 +322,7 @@ lk_nbd
 lk_flock
 lk_before_qemu
 lk_bytes
+lk_attach_before_qemu
+lk_attach_after_qemu
 lk_vmware
 rm -rf "$lk"
