@@ -102,6 +102,7 @@ struct set_image {
  * struct image_set - see the top of the file
  * @writable: the top may be written, its files are open for that
  * @unclean: the last writer of the top did not finish
+ * @wrong_parent: some parent is not the one that its child was made of
  * @drop_cbt: change tracking has been, or in a dry run would be, given up
  * @ro_reason: why the top is not writable although that was asked for, or NULL
  * @patches: what the first write changes before anything else
@@ -111,6 +112,7 @@ struct image_set {
 	int parents_used;
 	bool writable;
 	bool unclean;
+	bool wrong_parent;
 	bool drop_cbt;
 	char *ro_reason;
 	struct vdisk_patch patches[VDISK_MAX_PATCHES];

@@ -40,12 +40,13 @@ static void search_free(struct search *s)
 }
 
 /* Wrong parent: an error, or with --ignore-cid a warning. */
-static int wrong_parent(const struct image_set *set, const char *path, const char *text)
+static int wrong_parent(struct image_set *set, const char *path, const char *text)
 {
 	char *command;
 
 	if (set->opts->ignore_cid) {
 		ctl_warn(path, "%s; going on because of --ignore-cid", text);
+		set->wrong_parent = true;
 		return 0;
 	}
 	ctl_error(CTL_IMAGE, "parent_changed", path, "%s", text);
@@ -56,7 +57,7 @@ static int wrong_parent(const struct image_set *set, const char *path, const cha
 	return CTL_IMAGE;
 }
 
-static int compare_uuids(const struct image_set *set, const struct set_image *child,
+static int compare_uuids(struct image_set *set, const struct set_image *child,
 			 const struct set_image *parent, const char *what, const u8 *want,
 			 const u8 *have)
 {
@@ -81,7 +82,7 @@ bool layout_names_cid(const struct vd_layout *child)
 	       (child->parent_cid != 0xffffffff || !(child->flags & VD_LAYOUT_HAVE_PARENT_UUID));
 }
 
-static int check_parent(const struct image_set *set, const struct set_image *child,
+static int check_parent(struct image_set *set, const struct set_image *child,
 			const struct set_image *parent)
 {
 	const struct vd_layout *c = child->layout, *p = parent->layout;

@@ -78,6 +78,10 @@ static int judge(struct image_set *set, struct verdict *v)
 	int ret = 0;
 
 	judge_layout(set, v);
+	/* New grains would be filled up from whatever that is. */
+	if (set->wrong_parent)
+		verdict_add(v, xstrdup("a parent is not the one that it was made of (--ignore-cid)"),
+			    false);
 	for (i = 0; i < top->nr_segs && !ret && (!v->text || v->only_cbt); i++) {
 		const struct vdisk_segment_desc *seg = &set->segs[top->first_seg + i];
 

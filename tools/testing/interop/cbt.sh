@@ -38,7 +38,7 @@ cbt_make_separate() {
 		# Change Tracking File
 		changeTrackPath="disk-ctk.vmdk"
 
-		# The Disk Data Base 
+		# The Disk Data Base
 		#DDB
 
 		ddb.longContentID = "c30e9133f6a8e34df61188c51010a8cd"

@@ -222,6 +222,10 @@ rw_chain() {
 	same "readwrite: parents are read, not written" \
 		"$(of '[.files[] | (.filename | sub(".*/"; "")) + " " + .mode + " " + .lock] | join(",")')" \
 		"top.vmdk rw write,mid.vmdk ro read,base.vmdk ro read"
+	qemu-io -f vmdk -c 'write 0 512' "$rw/mid.vmdk" >/dev/null
+	refused "readwrite: a parent that was changed" 5 "CID" attach --dry-run "$rw/top.vmdk"
+	plan --ignore-cid "$rw/top.vmdk"
+	same "readwrite: --ignore-cid is for reading" "$rc $(of .writable)" "0 false" "$err"
 	rm "$rw/top.vmdk"
 }
 
