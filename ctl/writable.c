@@ -210,6 +210,7 @@ static int not_permitted(struct image_set *set)
 	ctl_drop();
 	ctl_warn(set->images[0].path, "attached read-only: %s", set->ro_reason);
 	unlock_writing(set);
+	set->drop_cbt = false;
 	return 0;
 }
 

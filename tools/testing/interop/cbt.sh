@@ -69,7 +69,7 @@ drop() {
 	shift
 	# The shell has its word to say of who was killed; not here.
 	(timeout -k 5 60 strace -f -o "$work/trace" "${faults[@]}" "$VDCTL" attach "$@" \
-		>"$work/out" 2>"$work/err") 2>/dev/null
+		>"$work/out" 2>"$work/err"; exit $?) 2>/dev/null
 	rc=$?
 	err=$(cat "$work/err")
 }

@@ -212,6 +212,35 @@ rw_long_cid() {
 	rm -f "$img"
 }
 
+# What a crash left behind is put in order, what is damaged is refused.
+rw_unclean() {
+	local img=$rw/unclean.vmdk before
+
+	qemu-img convert -q -f raw -O vmdk "$rw/src.raw" "$img"
+	plan "$img"
+	same "readwrite: closed cleanly: nothing to merge" "$(of .merge)" false "$err"
+	disk put "$img" 72 01
+	before=$(sha "$img")
+	plan "$img"
+	same "readwrite: unclean: would be merged" "$rc $(of .writable) $(of .merge)" \
+		"0 true true" "$err"
+	plan -r "$img"
+	same "readwrite: unclean: -r merges nothing" "$rc $(of .merge)" "0 false" "$err"
+	same "readwrite: unclean: a dry run changes nothing" "$(sha "$img")" "$before"
+	# The mark of the second extent counts as well.
+	text "$rw/d.vmdk" twoGbMaxExtentSparse 'RW 4096 SPARSE "s1.vmdk"' 'RW 4096 SPARSE "x.vmdk"'
+	cp "$rw/s2.vmdk" "$rw/x.vmdk"
+	disk put "$rw/x.vmdk" 72 01
+	plan "$rw/d.vmdk"
+	same "readwrite: unclean: in the second extent" "$(of .merge)" true "$err"
+	# Two grains in one place (entry 1 of the first table is made entry 0).
+	disk put "$img" $((27 * 512 + 4)) "$(disk at "$img" $((27 * 512)) 4 | od -An -tx1 | tr -d ' ')"
+	refused "readwrite: unclean and damaged" 5 "contradict" attach --dry-run "$img"
+	vd attach --dry-run "$img"
+	check "readwrite: unclean and damaged: a hint" "$(grep -q '^hint:' "$work/err"; echo $?)" "$err"
+	rm "$img" "$rw/x.vmdk"
+}
+
 # Parents stay as they are.
 rw_chain() {
 	qemu-img create -q -f vmdk "$rw/base.vmdk" 2M
@@ -411,6 +440,7 @@ rw_kinds
 rw_reasons
 rw_raw
 rw_patches
+rw_unclean
 rw_chain
 rw_children
 rw_untouched
