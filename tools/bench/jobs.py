@@ -2,17 +2,61 @@
 """What is measured: the jobs, the targets, and the sizes. Shared by the host's
 side, the guest's side and the report."""
 
-# Each image, in MiB. The guest holds all of them in memory.
-IMAGE_MIB = 128
+from typing import NamedTuple
 
-# name -> (what the report calls it, fio arguments)
+# The images that the long-lived devices stand on, in MiB. The guest holds all
+# of them in memory.
+IMAGE_MIB = 128
+# The disk that allocating writes go to: with many more grains of 64 KiB than a
+# job has writes, so that nearly each write finds one that is not allocated.
+EMPTY_MIB = 2048
+# The disk of the base image, all of it allocated, that the delta stands on.
+BASE_MIB = 512
+GRAIN = 64 << 10
+
+
+class Job(NamedTuple):
+    """What the report calls it; fio's --rw, KiB and depth; what the device stands
+    on: "full" is there all the time, of the others each run gets a new one; @ios:
+    so many and then a last fsync, or (0) for a time; @fsync: one after so many."""
+    title: str
+    rw: str
+    kib: int
+    depth: int
+    image: str = "full"
+    ios: int = 0
+    fsync: int = 0
+
+    @property
+    def block(self):
+        return self.kib << 10
+
+    @property
+    def is_write(self):
+        return "write" in self.rw
+
+    @property
+    def disk_mib(self):
+        return {"full": IMAGE_MIB, "empty": EMPTY_MIB, "delta": BASE_MIB}[self.image]
+
+
 JOBS = {
-    "rr-4k-qd1": ("4 KiB random read, depth 1", "--rw=randread --bs=4k --iodepth=1"),
-    "rr-4k-qd16": ("4 KiB random read, depth 16", "--rw=randread --bs=4k --iodepth=16"),
-    "rw-4k-qd1": ("4 KiB random write, depth 1", "--rw=randwrite --bs=4k --iodepth=1"),
-    "rw-4k-qd16": ("4 KiB random write, depth 16", "--rw=randwrite --bs=4k --iodepth=16"),
-    "sr-128k": ("128 KiB sequential read, depth 4", "--rw=read --bs=128k --iodepth=4"),
-    "sw-128k": ("128 KiB sequential write, depth 4", "--rw=write --bs=128k --iodepth=4"),
+    "rr-4k-qd1": Job("4 KiB random read, depth 1", "randread", 4, 1),
+    "rr-4k-qd16": Job("4 KiB random read, depth 16", "randread", 4, 16),
+    "rw-4k-qd1": Job("4 KiB random write, depth 1", "randwrite", 4, 1),
+    "rw-4k-qd16": Job("4 KiB random write, depth 16", "randwrite", 4, 16),
+    "rw-4k-sync": Job("4 KiB random write, depth 16, fsync every 32", "randwrite", 4, 16,
+                      ios=8192, fsync=32),
+    "sr-128k": Job("128 KiB sequential read, depth 4", "read", 128, 4),
+    "sw-128k": Job("128 KiB sequential write, depth 4", "write", 128, 4),
+    "aw-4k-sync": Job("4 KiB random write to an empty image, depth 16, fsync every 32",
+                      "randwrite", 4, 16, "empty", 4096, 32),
+    "aw-4k": Job("4 KiB random write to an empty image, depth 16", "randwrite", 4, 16,
+                 "empty", 4096),
+    "fill-128k": Job("128 KiB sequential write to an empty image, depth 4", "write", 128, 4,
+                     "empty", 2048),
+    "cow-4k": Job("4 KiB random write to an empty delta, depth 16", "randwrite", 4, 16,
+                  "delta", 2048),
 }
 
 # name -> what the report says about it, in the order of the tables
@@ -21,24 +65,27 @@ TARGETS = {
     "file": "the XFS file itself, `O_DIRECT`",
     "loop": "`losetup --direct-io=on` on such a file",
     "vdisk-raw": "`vdctl attach -f raw`",
-    "vdisk-vmdk": "`vdctl attach` of a fully allocated monolithicSparse VMDK, read-only",
+    "vdisk-vmdk": "`vdctl attach` of a monolithicSparse VMDK",
     "nbd-raw": "`qemu-nbd --cache=none --aio=io_uring` on a raw file",
     "nbd-vmdk": "the same on the VMDK",
 }
 
-
-def block(job):
-    return 128 << 10 if "128k" in job else 4 << 10
-
-
-def is_write(job):
-    return job[1] == "w"
+# Those that jobs with a fixed number of writes leave out: they say nothing new.
+TIMED_ONLY = ("null", "nbd-raw")
 
 
-def reads_only(target):
-    """Targets that the write jobs leave out."""
-    return target == "vdisk-vmdk"
+def image_format(target):
+    return "vmdk" if target.endswith("-vmdk") else "raw"
 
 
 def applicable(job, target):
-    return not (is_write(job) and reads_only(target))
+    spec = JOBS[job]
+    if spec.image == "delta" and image_format(target) == "raw":
+        return False
+    return not (spec.ios and target in TIMED_ONLY)
+
+
+def growth_mib():
+    """At most so much does a file grow in one run."""
+    fresh = [job for job in JOBS.values() if job.image != "full"]
+    return max(job.ios * max(GRAIN, job.block) for job in fresh) >> 20

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The block devices under test, set up inside the VM."""
 
+import contextlib
 import glob
 import os
 import shutil
 import subprocess
 import time
 
+import jobs
+
 MOUNT = "/mnt/bench"
 MIB = 1 << 20
+NBD_DEVICES = 4
 
 
 def command(*words):
@@ -24,6 +28,14 @@ def command(*words):
 def read(path):
     with open(path, encoding="ascii") as file:
         return file.read().strip()
+
+
+def wait_for(what, true):
+    deadline = time.monotonic() + 60
+    while not true():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not within a minute")
+        time.sleep(0.02)
 
 
 def copy(source, target):
@@ -44,89 +56,103 @@ class Rig:
     """An XFS on a RAM disk, and what stands on its files."""
 
     def __init__(self, images, modules, vdctl):
-        self.raw = os.path.join(images, "disk.raw")
-        self.vmdk = os.path.join(images, "disk.vmdk")
+        self.images = images
         self.modules = modules
         self.vdctl = vdctl
 
-    def prepare(self, names):
-        files = sum(name not in ("null",) for name in names)
-        size = os.path.getsize(self.raw)
-        # XFS refuses less than 300 MiB.
-        space = max(files * (size + 16 * MIB) + 128 * MIB, 400 * MIB)
-        command("modprobe", "brd", "rd_nr=1", f"rd_size={space // 1024}")
+    def prepare(self, names, with_base):
+        files = sum(name != "null" for name in names)
+        # A format may let its file grow well ahead. XFS refuses less than 300 MiB.
+        space = files * (jobs.IMAGE_MIB + 16) + 2 * jobs.growth_mib() + 256
+        space += with_base * (jobs.BASE_MIB + 16)
+        command("modprobe", "brd", "rd_nr=1", f"rd_size={space * 1024}")
+        # Or who comes first would pay for getting the memory.
+        command("dd", "if=/dev/zero", "of=/dev/ram0", "bs=1M", f"count={space}", "oflag=direct")
         command("mkfs.xfs", "-q", "-f", "/dev/ram0")
         command("modprobe", "xfs")
         os.makedirs(MOUNT, exist_ok=True)
         command("mount", "-t", "xfs", "/dev/ram0", MOUNT)
+        if with_base:
+            copy(f"{self.images}/base.vmdk", f"{MOUNT}/base.vmdk")
 
-    def file(self, name, source):
-        path = f"{MOUNT}/{name}"
-        copy(source, path)
+    def new_file(self, name, image):
+        kind = jobs.image_format(name)
+        path = f"{MOUNT}/{name}-{image}.{kind}"
+        if image == "empty" and kind == "raw":
+            with open(path, "wb") as file:
+                file.truncate(jobs.EMPTY_MIB * MIB)
+        else:
+            copy(f"{self.images}/{image}.{kind}", path)
         command("sync", "-f", path)
         return path
 
-    def attach(self, name):
-        """The device's node; for "file", the file."""
-        node = getattr(self, "attach_" + name.replace("-", "_"))()
-        if name != "file":
-            plain_queue(node)
-        return node
+    def attach(self, name, image="full"):
+        """The device's node and the file that it stands on; for "file" they are
+        the same."""
+        if name == "null":
+            command("modprobe", "null_blk", "nr_devices=1", "memory_backed=0", "gb=1")
+            return "/dev/nullb0", None
+        path = self.new_file(name, image)
+        if name == "file":
+            return path, path
+        node = getattr(self, "attach_" + name.split("-", maxsplit=1)[0])(path)
+        plain_queue(node)
+        return node, path
 
-    def attach_null(self):
-        command("modprobe", "null_blk", "nr_devices=1", "memory_backed=0", "gb=1")
-        return "/dev/nullb0"
+    @contextlib.contextmanager
+    def fresh(self, name, image):
+        """A device for one run, on a new image: its node and its file."""
+        node, path = self.attach(name, image)
+        try:
+            yield node, path
+        finally:
+            if node != path:
+                getattr(self, "detach_" + name.split("-", maxsplit=1)[0])(node)
+            os.unlink(path)
+        command("sync", "-f", MOUNT)
 
-    def attach_file(self):
-        return self.file("file.img", self.raw)
-
-    def attach_loop(self):
-        path = self.file("loop.img", self.raw)
-        command("modprobe", "loop", "max_loop=1")
-        command("losetup", "--direct-io=on", "/dev/loop0", path)
-        if read("/sys/block/loop0/loop/dio") != "1":
+    def attach_loop(self, path):
+        command("modprobe", "loop", "max_loop=2")
+        node = command("losetup", "--find", "--show", "--direct-io=on", path)
+        if read(f"/sys/block/{os.path.basename(node)}/loop/dio") != "1":
             raise RuntimeError("loop does not use direct I/O")
-        return "/dev/loop0"
+        return node
 
-    def load_vdisk(self):
-        if os.path.exists("/sys/module/vdisk"):
-            return
-        for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
-            command("insmod", f"{self.modules}/{name}.ko")
+    def detach_loop(self, node):
+        command("losetup", "--detach", node)
 
-    def check_direct(self, node):
-        if read(f"/sys/block/{os.path.basename(node)}/vdisk/dio") != "1":
+    def attach_vdisk(self, path):
+        if not os.path.exists("/sys/module/vdisk"):
+            for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
+                command("insmod", f"{self.modules}/{name}.ko")
+        raw = ("-f", "raw") if path.endswith(".raw") else ()
+        node = command(self.vdctl, "attach", *raw, path)
+        state = f"/sys/block/{os.path.basename(node)}"
+        if read(f"{state}/vdisk/dio") != "1":
             raise RuntimeError(f"{node} does not use direct I/O")
+        if read(f"{state}/ro") != "0":
+            raise RuntimeError(f"{node} is read-only")
         return node
 
-    def attach_vdisk_raw(self):
-        self.load_vdisk()
-        path = self.file("vdisk.img", self.raw)
-        return self.check_direct(command(self.vdctl, "attach", "-f", "raw", path))
+    def detach_vdisk(self, node):
+        command(self.vdctl, "detach", node)
 
-    def attach_vdisk_vmdk(self):
-        self.load_vdisk()
-        path = self.file("vdisk.vmdk", self.vmdk)
-        return self.check_direct(command(self.vdctl, "attach", path))
-
-    def attach_nbd(self, number, image_format, path):
+    def attach_nbd(self, path):
+        command("modprobe", "nbd", f"nbds_max={NBD_DEVICES}", "max_part=0")
+        number = next(n for n in range(NBD_DEVICES) if not os.path.exists(f"/sys/block/nbd{n}/pid"))
         node = f"/dev/nbd{number}"
-        command("modprobe", "nbd", "nbds_max=2", "max_part=0")
-        command("qemu-nbd", "--fork", f"--connect={node}", f"--format={image_format}",
-                "--cache=none", "--aio=io_uring", path)
-        size = f"/sys/block/nbd{number}/size"
-        deadline = time.monotonic() + 60
-        while read(size) == "0":
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{node} does not become ready")
-            time.sleep(0.02)
+        command("qemu-nbd", "--fork", f"--connect={node}", f"--pid-file=/run/nbd{number}.pid",
+                f"--format={path.rsplit('.', maxsplit=1)[1]}", "--cache=none", "--aio=io_uring",
+                path)
+        wait_for(f"size of {node}", lambda: read(f"/sys/block/nbd{number}/size") != "0")
         return node
 
-    def attach_nbd_raw(self):
-        return self.attach_nbd(0, "raw", self.file("nbd.img", self.raw))
-
-    def attach_nbd_vmdk(self):
-        return self.attach_nbd(1, "vmdk", self.file("nbd.vmdk", self.vmdk))
+    def detach_nbd(self, node):
+        number = node.removeprefix("/dev/nbd")
+        server = read(f"/run/nbd{number}.pid")
+        command("qemu-nbd", "--disconnect", node)
+        wait_for(f"end of {node}'s server", lambda: not os.path.exists(f"/proc/{server}"))
+        wait_for(f"end of {node}", lambda: not os.path.exists(f"/sys/block/nbd{number}/pid"))
 
 
 def versions():
