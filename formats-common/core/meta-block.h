@@ -28,7 +28,8 @@
  * @rank: rank + 1 of what is dirty since the snapshot, 0 clean
  * @crank: rank + 1 of what the commit has not ended with
  * @data: VD_META_BLOCK bytes; NULL when bare
- * @shadow: VD_META_BLOCK bytes, or NULL
+ * @shadow: a block in hand whose memory is for what the commit is to write, or
+ *	NULL
  */
 struct vd_meta_block {
 	struct list_head clock;
@@ -47,7 +48,7 @@ struct vd_meta_block {
 	u8 rank[META_GRANULES];
 	u8 crank[META_GRANULES];
 	u8 *data;
-	u8 *shadow;
+	struct vd_meta_block *shadow;
 };
 
 /* Descriptors come by the page, so that they need no larger allocation than data. */

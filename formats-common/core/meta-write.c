@@ -34,26 +34,12 @@ static bool rank_conflicts(const struct vd_meta_block *block, u64 pos, u32 len, 
 	return false;
 }
 
-/* The memory of @from, which was in hand, becomes @block's shadow. */
-static void give_shadow(struct vd_meta *meta, struct vd_meta_block *block,
-			struct vd_meta_block *from)
-{
-	block->shadow = from->data;
-	from->data = NULL;
-	meta_push(&meta->bare, from);
-}
-
-/* The last holder left. A descriptor is there: give_shadow() freed one. */
 static void drop_shadow(struct vd_meta *meta, struct vd_meta_block *block)
 {
-	struct vd_meta_block *bare;
-
 	if (!block->shadow)
 		return;
-	bare = meta_pop(&meta->bare);
-	bare->data = block->shadow;
+	meta_push(&meta->spare, block->shadow);
 	block->shadow = NULL;
-	meta_push(&meta->spare, bare);
 }
 
 static void release_if_free(struct vd_meta *meta, struct vd_meta_block *block)
@@ -83,7 +69,7 @@ static int pin_cached(struct vd_meta *meta, struct vd_file *file, struct vd_meta
 		meta_hold(meta, block);
 	}
 	if (!block->shadow) {
-		give_shadow(meta, block, *spare);
+		block->shadow = *spare;
 		*spare = NULL;
 	}
 	block->pins++;
@@ -172,7 +158,7 @@ static void keep_for_commit(struct vd_meta_block *block)
 {
 	if (list_empty(&block->commit) || block->shadowed)
 		return;
-	memcpy(block->shadow, block->data, VD_META_BLOCK);
+	memcpy(block->shadow->data, block->data, VD_META_BLOCK);
 	block->shadowed = true;
 }
 
@@ -266,7 +252,7 @@ bool vd_meta_has_rank(const struct vd_meta *meta, u32 rank)
 static void take_snapshot(struct vd_meta *meta, const struct vd_meta_block *block)
 {
 	vd_spin_lock(&meta->lock);
-	memcpy(meta->bounce, block->shadowed ? block->shadow : block->data, VD_META_BLOCK);
+	memcpy(meta->bounce, block->shadowed ? block->shadow->data : block->data, VD_META_BLOCK);
 	vd_spin_unlock(&meta->lock);
 }
 

@@ -37,7 +37,8 @@
  * collisions can be computed: mix in the file's address, which it cannot know,
  * before a step that is not linear.
  */
-static struct vd_meta_block **cache_bucket(struct vd_meta *meta, const struct vd_file *file, u64 block)
+static struct vd_meta_block **cache_bucket(struct vd_meta *meta, const struct vd_file *file,
+					    u64 block)
 {
 	u64 h = block ^ (u64)(unsigned long)file;
 
@@ -471,7 +472,7 @@ static void drop_held(struct vd_meta *meta)
 	for (i = 0; i < meta->nr_buckets; i++) {
 		while ((block = meta_pop(&meta->buckets[i]))) {
 			if (block->shadow)
-				vd_free_io(block->shadow);
+				meta_push(&meta->spare, block->shadow);
 			meta_push(&meta->spare, block);
 		}
 	}

@@ -233,9 +233,11 @@ struct vd_mutex {
 #define vd_mutex_lock(l)	pthread_mutex_lock(&(l)->mutex)
 #define vd_mutex_unlock(l)	pthread_mutex_unlock(&(l)->mutex)
 
-typedef struct {
+struct vd_atomic_int {
 	int v;
-} vd_atomic;
+};
+
+#define vd_atomic		struct vd_atomic_int
 
 #define vd_atomic_read(a)	__atomic_load_n(&(a)->v, __ATOMIC_RELAXED)
 #define vd_atomic_set(a, x)	__atomic_store_n(&(a)->v, x, __ATOMIC_SEQ_CST)

@@ -190,7 +190,8 @@ static void sparse(void **state)
 
 	for (seed = 1; seed <= 12; seed++) {
 		u32 f = flags[seed % 3];
-		struct ut_disk *d = ut_disk_random(900 * UT_KIB + (seed % 2) * 1536, 4096 << seed % 3,
+		u64 size = 900 * UT_KIB + (seed % 2) * 1536;
+		struct ut_disk *d = ut_disk_random(size, 4096 << seed % 3,
 						   seed, f & IMG_F_ZERO_GTE);
 
 		add_sparse(&s, d, SPARSE(f, false), true);
