@@ -162,7 +162,10 @@ static void judge_overlaps(struct vmdk_check *c)
 	vmdk_check_end(c->out, min(end, c->file->size));
 }
 
-/* What a writer leaves that died while it made a table, if the one table is one. */
+/*
+ * What a writer leaves that died while it made a table, if the one table is
+ * one: so this comes after the places and the overlaps.
+ */
 static void judge_absent(struct vmdk_check *c, u64 t)
 {
 	u32 d;
@@ -170,7 +173,7 @@ static void judge_absent(struct vmdk_check *c, u64 t)
 	if (c->nr_dirs < 2 || !c->dir[0][t] == !c->dir[1][t])
 		return;
 	d = c->dir[0][t] ? 1 : 0;
-	if (place_of_table(c, c->dir[!d][t])) {
+	if (c->state[t] & VMDK_DIR_BAD(!d)) {
 		bad_entry(c, d, t, "which is none, but the other directory has one");
 		return;
 	}
@@ -185,8 +188,7 @@ static bool to_rebuild(const struct vmdk_check *c, u32 d, u64 t)
 {
 	if (!(c->state[t] & VMDK_DIR_BAD(d)) || c->packed)
 		return false;
-	return vmdk_may_fix(c) ||
-	       (c->state[t] & VMDK_DIR_LONE && !(c->state[t] & VMDK_DIR_BAD(!d)));
+	return vmdk_may_fix(c) || c->state[t] & VMDK_DIR_LONE;
 }
 
 /* @meta first, as it is the most strictly aligned; then entries, tables, states. */
@@ -244,11 +246,11 @@ int vmdk_check_dirs(struct vmdk_check *c)
 		return ret;
 	vmdk_check_end(c->out, c->data_pos);
 	add_taken(c);
-	for (t = 0; t < c->nr_gts; t++) {
-		judge_absent(c, t);
+	for (t = 0; t < c->nr_gts; t++)
 		judge_places(c, t);
-	}
 	judge_overlaps(c);
+	for (t = 0; t < c->nr_gts; t++)
+		judge_absent(c, t);
 	return 0;
 }
 

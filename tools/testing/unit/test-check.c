@@ -185,6 +185,27 @@ static void spoil_rgde_absent(struct ck *k)
 	ut_put32(&k->buf, ck_gde(k, 1, 600), 0);
 }
 
+/* Of an empty table, whose only entry leads nowhere: no crash leaves that. */
+static void spoil_gde_lone_far(struct ck *k)
+{
+	u64 g;
+
+	for (g = IMG_GTES; g < k->d->nr; g++) {
+		ck_put_both(k, g, 0);
+		lose(k, g);
+	}
+	ut_put32(&k->buf, ck_gde(k, 0, 600), 0);
+	ut_put32(&k->buf, ck_gde(k, 1, 600), PAST);
+	ut_buf_size(&k->buf, k->data + CK_GRAIN * ck_used(k));
+}
+
+/* The only entry of a table that is another's: the same. */
+static void spoil_gde_lone_twice(struct ck *k)
+{
+	spoil_gde_lone_far(k);
+	ut_put32(&k->buf, ck_gde(k, 1, 600), (u32)ut_get_le(&k->buf, ck_gde(k, 1, 0), 4));
+}
+
 static void spoil_gde_far(struct ck *k)
 {
 	ut_put32(&k->buf, ck_gde(k, 0, 600), PAST);
@@ -269,8 +290,10 @@ static const struct fault {
 	{ "first copy is another's", RGD, spoil_twice_first, 0, 0, 1, 0 },
 	{ "0 and another's", RGD, spoil_absent_taken, 0, 0, 1, 0 },
 	{ "another's and 1", ZEROED, spoil_zero_taken, 0, 0, 1, 0 },
-	{ "directory: absent", RGD, spoil_gde_absent, 0, 0, 1, 0 },
-	{ "redundant directory: absent", RGD, spoil_rgde_absent, 0, 0, 1, 0 },
+	{ "directory: absent", RGD, spoil_gde_absent, 0, 1, 0, 0 },
+	{ "redundant directory: absent", RGD, spoil_rgde_absent, 0, 1, 0, 0 },
+	{ "absent, and not a table", RGD, spoil_gde_lone_far, 0, 0, 2, 0 },
+	{ "absent, and another's table", RGD, spoil_gde_lone_twice, 0, 0, 2, 0 },
 	{ "directory: past the end", RGD, spoil_gde_far, 0, 0, 1, 0 },
 	{ "directory: in a directory", RGD, spoil_gde_header, 0, 0, 2, 0 },
 	{ "both directories: one table", RGD, spoil_gde_is_rgde, 0, 0, 1, 0 },
@@ -376,15 +399,13 @@ static void clean(void **state)
 	struct vd_check c;
 	struct ck k;
 	u32 i;
-	u64 g, used;
 
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		ck_hosted(&k, flags[i]);
 		assert_int_equal(ck_run(&k, 0, &c, NULL), 0);
 		ck_expect(&c, "clean", 0, 0, 0);
-		for (used = 0, g = 0; g < k.d->nr; g++)
-			used += k.d->state[g] == UT_DATA;
-		assert_true(c.units == k.d->nr && c.used_units == used && c.unit == CK_GRAIN);
+		assert_true(c.units == k.d->nr && c.used_units == ck_used(&k));
+		assert_true(c.unit == CK_GRAIN);
 		assert_true(c.end == k.buf.len && !c.leaked);
 		assert_int_equal(c.found[VD_FINDING_NOTE], 0);
 		ck_free(&k);

@@ -102,6 +102,15 @@ static inline u64 ck_nth(const struct ck *k, enum ut_state state, u64 nth)
 	return 0;
 }
 
+static inline u64 ck_used(const struct ck *k)
+{
+	u64 g, n = 0;
+
+	for (g = 0; g < k->d->nr; g++)
+		n += k->d->state[g] == UT_DATA;
+	return n;
+}
+
 static inline u64 ck_last_data(const struct ck *k)
 {
 	u64 g, last = 0;
