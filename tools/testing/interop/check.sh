@@ -202,7 +202,7 @@ ck_codes() {
 	checked "VMware has it, --ignore-vmware-lock" 0 --repair --ignore-vmware-lock "$ck/lock.vmdk"
 }
 
-disk make "$ck/src.raw" "$ck_size" check
+disk make "$ck/src.raw" "$ck_size" check || not_ok "check: the disk that all images are made of"
 # Every grain in use: holes would only hide what is looked for.
 dd if=/dev/urandom of="$ck/src.raw" bs=64K count=80 conv=notrunc status=none
 ck_sound
