@@ -51,10 +51,13 @@ struct vd_meta_block {
 	struct vd_meta_block *shadow;
 };
 
+#define META_SLAB_BLOCKS \
+	((VD_META_BLOCK - sizeof(void *)) / sizeof(struct vd_meta_block))
+
 /* Descriptors come by the page, so that they need no larger allocation than data. */
 struct meta_slab {
 	struct meta_slab *next;
-	struct vd_meta_block blocks[(VD_META_BLOCK - sizeof(void *)) / sizeof(struct vd_meta_block)];
+	struct vd_meta_block blocks[META_SLAB_BLOCKS];
 };
 
 static_assert(sizeof(struct meta_slab) <= VD_META_BLOCK, "a slab is one block of memory");
