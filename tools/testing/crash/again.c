@@ -26,7 +26,7 @@ static bool repair(struct again *a)
 	    !crash_set_check(a->set, 0, found, rule))
 		return false;
 	if (found[VD_FINDING_UNCLEAN] || found[VD_FINDING_CORRUPT])
-		return crash_bad(rule, "again: check finds things after the repair");
+		return img_bad(rule, "again: check finds things after the repair");
 	return true;
 }
 
@@ -38,10 +38,10 @@ static bool same(struct again *a, u64 pos, u64 len, const char *when)
 
 	ret = vd_read(a->chain, NULL, pos, buf, (u32)len);
 	if (ret)
-		return crash_bad(a->w->rule, "again: vd_read at %llu: error %d", pos, ret);
+		return img_bad(a->w->rule, "again: vd_read at %llu: error %d", pos, ret);
 	for (i = 0; i < len; i += VD_SECTOR) {
 		if (memcmp(buf + i, a->shadow + pos + i, VD_SECTOR))
-			return crash_bad(a->w->rule, "again: sector %llu has changed %s",
+			return img_bad(a->w->rule, "again: sector %llu has changed %s",
 					 (pos + i) / VD_SECTOR, when);
 	}
 	return true;
@@ -102,7 +102,7 @@ static bool request(struct again *a)
 	remember(a, name[min(dice, 4ULL)], pos, len);
 	ret = issue(a, dice, pos, len);
 	if (ret)
-		return crash_bad(a->w->rule, "again: request at %llu: error %d", pos, ret);
+		return img_bad(a->w->rule, "again: request at %llu: error %d", pos, ret);
 	return same(a, pos, len, "at once");
 }
 
@@ -115,10 +115,10 @@ static bool write_more(struct again *a)
 
 	ret = vd_read(a->chain, NULL, 0, a->shadow, (u32)a->size);
 	if (ret)
-		return crash_bad(rule, "again: vd_read of all: error %d", ret);
+		return img_bad(rule, "again: vd_read of all: error %d", ret);
 	bad = crash_oracle_judge(&a->w->oracle, a->shadow, 0);
 	if (bad != U64_MAX)
-		return crash_bad(rule, "again: sector %llu is wrong after the repair", bad);
+		return img_bad(rule, "again: sector %llu is wrong after the repair", bad);
 	for (n = 4 + ut_below(&a->w->rng, 5); n; n--) {
 		if (!request(a))
 			return false;
@@ -126,19 +126,18 @@ static bool write_more(struct again *a)
 	end = ut_below(&a->w->rng, 2);
 	remember(a, end ? "vd_end_write" : "vd_flush", 0, 0);
 	ret = end ? vd_end_write(a->chain) : vd_flush(a->chain);
-	return !ret || crash_bad(rule, "again: the last flush: error %d", ret);
+	return !ret || img_bad(rule, "again: the last flush: error %d", ret);
 }
 
 static bool reopen(struct again *a)
 {
 	const struct vdisk_segment_desc *seg = a->w->s->c.set.segs;
-	struct crash_tables now;
+	struct img_tables now;
 	bool good;
 	u32 i;
 
 	for (i = 0; i < a->w->s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_tables_look(&a->set->file[seg[i].member], seg[i].kind, seg[i].len, &now,
-				       a->w->rule))
+		if (!crash_set_look(a->set, i, &now, a->w->rule))
 			return false;
 	}
 	a->chain = crash_set_open(a->set, false, a->w->rule);

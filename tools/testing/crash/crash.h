@@ -11,7 +11,7 @@
  *	a flush makes that file's earlier changes durable, no other file's.
  *
  * Each state is judged (judge.c): by the format's rules, written down here a
- * second time (tables.c), by the library's check, and by what a guest was told
+ * second time (img-tables.h), by the library's check, and by what a guest was told
  * (oracle.c). Some are repaired, attached and written to (again.c).
  *
  * Single-threaded; --jobs makes processes.
@@ -19,12 +19,10 @@
 #ifndef CRASH_H
 #define CRASH_H
 
-#include "img-write.h"
+#include "img-tables.h"
 #include "vdisk/alloc.h"
 
 #define CRASH_FILES	8
-#define CRASH_ROOM	(3U << 20)	/* no file of a trial grows beyond */
-#define CRASH_RULE	200		/* bytes of a sentence about a bad state */
 
 /* --- memory that is given back all at once (log.c) --- */
 
@@ -86,7 +84,7 @@ void crash_op_print(const struct crash_op *op, u32 index);
 /* --- files in memory (file.c) --- */
 
 /**
- * struct crash_file - a file of at most CRASH_ROOM bytes
+ * struct crash_file - a file of at most IMG_ROOM bytes
  * @data: zeros from @len on
  * @log: told each change; NULL: nobody is
  * @hook: called before a write, without any lock of the library if @hooked is
@@ -162,23 +160,11 @@ bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *conten
 
 #define CRASH_PARTS	8
 
-/**
- * struct crash_tables - what a look at one extent tells
- * @marked: the mark of an unfinished writer is set
- * @same: both copies say the same, or there is only one
- * @hash: over all tables
- * @end: highest byte referred to
+/*
+ * The format's rules for extent @i of the top; img-tables.h says what they are.
+ * False and a sentence in @rule: it breaks one.
  */
-struct crash_tables {
-	bool marked;
-	bool same;
-	u64 hash;
-	u64 end;
-};
-
-/* False and a sentence in @rule: the extent breaks a rule. */
-bool crash_tables_look(const struct crash_file *f, u32 kind, u64 len, struct crash_tables *out,
-		       char *rule);
+bool crash_set_look(const struct crash_set *set, u32 i, struct img_tables *out, char *rule);
 
 /* --- one session of a trial --- */
 
@@ -295,6 +281,7 @@ struct crash_request {
  * @request, @nr_requests: what was asked of the last one
  * @next: a state to begin another session with; @next_seen: how many there were
  * @limit: states to judge
+ * @lenient: of a control: only what a state shows is bad, not how it came to be
  * @dump: begin of names of directories for what a flush leaves, or NULL
  * @dump_left: how many there may be
  */
@@ -319,12 +306,13 @@ struct crash_walk {
 	struct crash_set next;
 	u64 next_seen;
 	u64 limit;
+	bool lenient;
 	bool quiet;
 	const char *dump;
 	u32 *dump_left;
 	u32 dumped;
 	struct crash_stats *stats;
-	char rule[CRASH_RULE];
+	char rule[IMG_RULE];
 };
 
 void crash_walk_init(struct crash_walk *w, struct crash_session *s, struct crash_stats *stats);
@@ -336,8 +324,5 @@ bool crash_judge(struct crash_walk *w, bool deep);
 bool crash_again(struct crash_walk *w);
 /* Write the durable state to a directory, for other programs. */
 void crash_dump(struct crash_walk *w);
-
-/* The first sentence stays in @rule. Returns false. */
-bool crash_bad(char *rule, const char *fmt, ...) __printf(2, 3);
 
 #endif /* CRASH_H */

@@ -30,7 +30,7 @@ static int file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 	struct crash_file *f = to_crash_file(file);
 	const u8 *from = buf;
 
-	if (pos + len > CRASH_ROOM || (file->fixed && pos + len > f->len))
+	if (pos + len > IMG_ROOM || (file->fixed && pos + len > f->len))
 		return -ENOSPC;
 	if (f->hook && from >= f->hooked && from < f->hooked + f->hooked_len)
 		f->hook(f->ctx);
@@ -66,7 +66,7 @@ static int file_truncate(struct vd_file *file, u64 size)
 {
 	struct crash_file *f = to_crash_file(file);
 
-	if (size > CRASH_ROOM)
+	if (size > IMG_ROOM)
 		return -ENOSPC;
 	if (file->fixed)
 		return -EINVAL;
@@ -93,7 +93,7 @@ static int file_allocate(struct vd_file *file, u64 pos, u64 len)
 
 	if (pos + len <= f->len)
 		return 0;
-	if (file->fixed || pos + len > CRASH_ROOM)
+	if (file->fixed || pos + len > IMG_ROOM)
 		return -ENOSPC;
 	log_change(f, CRASH_GROW, 0, pos + len, NULL);
 	f->len = pos + len;
@@ -114,7 +114,7 @@ static const struct vd_file_ops file_ops = {
 void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed)
 {
 	memset(f, 0, sizeof(*f));
-	f->data = ut_xalloc(CRASH_ROOM);
+	f->data = ut_xalloc(IMG_ROOM);
 	f->file.ops = &file_ops;
 	f->file.index = index;
 	f->file.writable = writable;
@@ -148,7 +148,7 @@ void crash_set_init(struct crash_set *set, const struct img_case *c)
 		crash_file_init(&set->file[i], i, i < c->nr_top, from->fixed);
 		set->files[i] = &set->file[i].file;
 		data = vd_ufile_mem_data(from, &len);
-		assert_true(len <= CRASH_ROOM);
+		assert_true(len <= IMG_ROOM);
 		memcpy(set->file[i].data, data, len);
 		set->file[i].len = len;
 	}
@@ -181,7 +181,7 @@ struct vd_chain *crash_set_open(struct crash_set *set, bool writable, char *rule
 		desc.nr_patches = 0;
 	ret = vd_chain_open(&desc, &chain, &err);
 	if (ret)
-		crash_bad(rule, "open: error %d, %s", ret, err.text);
+		img_bad(rule, "open: error %d, %s", ret, err.text);
 	return chain;
 }
 
@@ -190,7 +190,7 @@ static void keep_report(void *ctx, enum vd_finding kind, const char *text)
 	char *rule = ctx;
 
 	if (kind == VD_FINDING_CORRUPT && !rule[0])
-		snprintf(rule, CRASH_RULE, "check: %s", text);
+		snprintf(rule, IMG_RULE, "check: %s", text);
 }
 
 bool crash_set_check(struct crash_set *set, unsigned int flags, u64 *found, char *rule)
@@ -211,9 +211,17 @@ bool crash_set_check(struct crash_set *set, unsigned int flags, u64 *found, char
 		file->writable = flags & VD_CHECK_REPAIR;
 		ret = vd_format_vmdk.user->check(file, seg[i].kind, seg[i].len, &check, &err);
 		if (ret)
-			return crash_bad(rule, "check: error %d, %s", ret, err.text);
+			return img_bad(rule, "check: error %d, %s", ret, err.text);
 		for (k = 0; k <= VD_FINDING_CORRUPT; k++)
 			found[k] += check.found[k];
 	}
 	return true;
+}
+
+bool crash_set_look(const struct crash_set *set, u32 i, struct img_tables *out, char *rule)
+{
+	const struct vdisk_segment_desc *seg = &set->c->set.segs[i];
+	const struct crash_file *f = &set->file[seg->member];
+
+	return img_tables_look(f->data, f->len, seg->kind, seg->len, out, rule);
 }

@@ -2,39 +2,26 @@
 /* Is this state one that a crash may leave? */
 #include "crash.h"
 
-bool crash_bad(char *rule, const char *fmt, ...)
-{
-	va_list args;
-
-	if (rule[0])
-		return false;
-	va_start(args, fmt);
-	vsnprintf(rule, CRASH_RULE, fmt, args);
-	va_end(args);
-	return false;
-}
-
 /* The mark is set as long as the tables differ from those of a clean image. */
 static bool judge_tables(struct crash_walk *w)
 {
 	const struct vdisk_segment_desc *seg = w->s->c.set.segs;
-	struct crash_tables now;
+	struct img_tables now;
 	u32 i;
 
 	w->marked = 0;
 	for (i = 0; i < w->s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_tables_look(&w->st.set.file[seg[i].member], seg[i].kind, seg[i].len,
-				       &now, w->rule))
+		if (!crash_set_look(&w->st.set, i, &now, w->rule))
 			return false;
 		if (w->settled && !now.same)
-			return crash_bad(w->rule, "extent %u: a copy is behind after a flush", i);
+			return img_bad(w->rule, "extent %u: a copy is behind after a flush", i);
 		w->marked += now.marked;
 		if (now.marked || now.hash == w->clean[i])
 			continue;
 		if (!w->ending)
-			return crash_bad(w->rule, "extent %u: tables have changed, no mark", i);
+			return img_bad(w->rule, "extent %u: tables have changed, no mark", i);
 		if (now.hash != w->next_clean[i])
-			return crash_bad(w->rule, "extent %u: no mark, tables are not final", i);
+			return img_bad(w->rule, "extent %u: no mark, tables are not final", i);
 	}
 	return true;
 }
@@ -52,7 +39,7 @@ static bool judge_patches(struct crash_walk *w)
 		const struct vdisk_patch *p = &c->patches[i];
 
 		if (memcmp(w->st.set.file[p->member].data + p->offset, p->bytes, p->len))
-			return crash_bad(w->rule, "patch %u is not done, but something else is",
+			return img_bad(w->rule, "patch %u is not done, but something else is",
 					 i);
 	}
 	return true;
@@ -71,11 +58,11 @@ static bool judge_content(struct crash_walk *w)
 	ret = vd_read(chain, NULL, from, w->s->buf + from, (u32)(c->size - from));
 	vd_chain_close(chain);
 	if (ret)
-		return crash_bad(w->rule, "vd_read: error %d", ret);
+		return img_bad(w->rule, "vd_read: error %d", ret);
 	bad = crash_oracle_judge(&w->oracle, w->s->buf, from);
 	if (bad == U64_MAX)
 		return true;
-	return crash_bad(w->rule, "sector %llu: neither what was flushed nor written since", bad);
+	return img_bad(w->rule, "sector %llu: neither what was flushed nor written since", bad);
 }
 
 static bool judge_check(struct crash_walk *w)
@@ -85,10 +72,10 @@ static bool judge_check(struct crash_walk *w)
 	if (!crash_set_check(&w->st.set, 0, found, w->rule))
 		return false;
 	if (found[VD_FINDING_CORRUPT])
-		return crash_bad(w->rule, "check finds it corrupt");
+		return img_bad(w->rule, "check finds it corrupt");
 	/* The check must see a crash where there is one, and none where there is none. */
 	if (w->settled && found[VD_FINDING_UNCLEAN] > w->marked)
-		return crash_bad(w->rule, "check: %llu findings of a crash after a flush",
+		return img_bad(w->rule, "check: %llu findings of a crash after a flush",
 				 found[VD_FINDING_UNCLEAN]);
 	return true;
 }

@@ -112,14 +112,17 @@ static void swap_groups(struct crash_log *log, u32 from, u32 begin, u32 end)
 void crash_log_swap_ranks(struct crash_log *log)
 {
 	u32 from = 0, begin = 0, i;
+	bool flushing = false;
 
 	for (i = 0; i < log->nr; i++) {
 		if (log->op[i].what == CRASH_FLUSH_BEGIN) {
 			begin = i;
+			flushing = true;
 		} else if (log->op[i].what == CRASH_FLUSH_DONE) {
 			swap_groups(log, from, begin, i);
 			from = i + 1;
-		} else if (log->op[i].what == CRASH_FLUSH && begin < from) {
+			flushing = false;
+		} else if (log->op[i].what == CRASH_FLUSH && !flushing) {
 			/* Growth and marks: nothing before them moves. */
 			from = i + 1;
 		}

@@ -5,8 +5,8 @@
 void crash_session_init(struct crash_session *s, const struct img_kind *kind, u64 seed)
 {
 	const struct vdisk_segment_desc *seg;
-	struct crash_tables now;
-	char rule[CRASH_RULE] = "";
+	struct img_tables now;
+	char rule[IMG_RULE] = "";
 	u32 i;
 
 	memset(s, 0, sizeof(*s));
@@ -20,8 +20,7 @@ void crash_session_init(struct crash_session *s, const struct img_kind *kind, u6
 	crash_oracle_set(&s->oracle, s->content);
 	seg = s->c.set.segs;
 	for (i = 0; i < s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_tables_look(&s->start.file[seg[i].member], seg[i].kind, seg[i].len,
-				       &now, rule)) {
+		if (!crash_set_look(&s->start, i, &now, rule)) {
 			fprintf(stderr, "%s: not a good image: %s\n", kind->name, rule);
 			abort();
 		}
@@ -51,7 +50,7 @@ static bool read_all(struct crash_set *set, u8 *buf, char *rule)
 		return false;
 	ret = vd_read(chain, NULL, 0, buf, (u32)set->c->size);
 	vd_chain_close(chain);
-	return !ret || crash_bad(rule, "vd_read of all: error %d", ret);
+	return !ret || img_bad(rule, "vd_read of all: error %d", ret);
 }
 
 /* A repair may settle a sector to another content that the crash allows: not known before. */
@@ -98,15 +97,14 @@ static void move_changes_first(struct crash_session *s, u32 repair_ops)
 static bool note_tables(struct crash_session *s, char *rule)
 {
 	const struct vdisk_segment_desc *seg = s->c.set.segs;
-	struct crash_tables now;
+	struct img_tables now;
 	u32 i;
 
 	for (i = 0; i < s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_tables_look(&s->set.file[seg[i].member], seg[i].kind, seg[i].len, &now,
-				       rule))
+		if (!crash_set_look(&s->set, i, &now, rule))
 			return false;
 		if (now.marked || !now.same)
-			return crash_bad(rule, "extent %u is still unclean after its repair", i);
+			return img_bad(rule, "extent %u is still unclean after its repair", i);
 		s->clean[i] = now.hash;
 	}
 	return true;

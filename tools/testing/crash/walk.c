@@ -266,16 +266,18 @@ static void look_ahead(struct crash_walk *w, u32 i)
 
 /*
  * A file grows by itself, durably; only then is anything written there. Otherwise
- * it is the write that finds the disk full, long after the place was promised.
+ * it is the write that finds the disk full, long after the place was promised. A
+ * repair promises nothing to anybody: what it appends is its own to fail.
  */
 static bool place_is_durable(struct crash_walk *w, const struct crash_op *op)
 {
 	u64 len = w->st.set.file[op->file].len;
 
-	if (op->what != CRASH_WRITE || op->pos + op->len <= len)
+	if (w->lenient || w->at <= w->s->repair_end || op->what != CRASH_WRITE ||
+	    op->pos + op->len <= len)
 		return true;
 	w->rule[0] = '\0';
-	crash_bad(w->rule, "file %u is written up to %llu, durable are %llu bytes", op->file,
+	img_bad(w->rule, "file %u is written up to %llu, durable are %llu bytes", op->file,
 		  op->pos + op->len, len);
 	memset(w->st.how, CRASH_ABSENT, w->st.nr);
 	w->stats->bad++;

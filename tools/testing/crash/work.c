@@ -31,11 +31,11 @@ static bool compare(struct crash_work *w, u64 pos, u64 len)
 
 	ret = vd_read(w->chain, NULL, pos, w->s->buf, (u32)len);
 	if (ret)
-		return crash_bad(w->rule, "live: vd_read at %llu: error %d", pos, ret);
+		return img_bad(w->rule, "live: vd_read at %llu: error %d", pos, ret);
 	for (s = pos / VD_SECTOR; s < (pos + len) / VD_SECTOR; s++) {
 		if (memcmp(w->s->buf + (s * VD_SECTOR - pos),
 			   crash_oracle_now(&w->s->oracle, s), VD_SECTOR))
-			return crash_bad(w->rule, "live: sector %llu does not hold what was written",
+			return img_bad(w->rule, "live: sector %llu does not hold what was written",
 					 s);
 	}
 	return true;
@@ -52,13 +52,13 @@ static bool settle_discard(struct crash_work *w, u64 pos, u64 len, const u8 *old
 
 	ret = vd_read(w->chain, NULL, pos, w->s->buf, (u32)len);
 	if (ret)
-		return crash_bad(w->rule, "live: vd_read after a discard at %llu: error %d", pos,
+		return img_bad(w->rule, "live: vd_read after a discard at %llu: error %d", pos,
 				 ret);
 	for (at = 0; at < len; at += VD_SECTOR) {
 		if (!memcmp(w->s->buf + at, crash_zeros, VD_SECTOR))
 			continue;
 		if (memcmp(w->s->buf + at, old + at, VD_SECTOR))
-			return crash_bad(w->rule,
+			return img_bad(w->rule,
 					 "live: sector %llu is neither old nor zeros after a discard",
 					 (pos + at) / VD_SECTOR);
 		note(w, CRASH_BEGIN, ++w->s->requests, pos + at, VD_SECTOR, old + at);
@@ -102,7 +102,7 @@ static bool request(struct crash_work *w, enum request what, u64 pos, u64 len)
 	note(w, CRASH_BEGIN, id, pos, len, data);
 	ret = issue(w, what, pos, len);
 	if (ret)
-		return crash_bad(w->rule, "live: %s [%llu, %llu): error %d", request_name[what],
+		return img_bad(w->rule, "live: %s [%llu, %llu): error %d", request_name[what],
 				 pos, pos + len, ret);
 	if (what == DISCARD && !settle_discard(w, pos, len, old))
 		return false;
@@ -119,7 +119,7 @@ static bool flush(struct crash_work *w)
 	note(w, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL);
 	ret = vd_flush(w->chain);
 	if (ret)
-		return crash_bad(w->rule, "live: vd_flush: error %d", ret);
+		return img_bad(w->rule, "live: vd_flush: error %d", ret);
 	note(w, CRASH_FLUSH_DONE, 0, 0, 0, NULL);
 	return true;
 }
@@ -128,7 +128,7 @@ static bool flush(struct crash_work *w)
 static bool end_write(struct crash_work *w)
 {
 	const struct vdisk_segment_desc *seg = w->s->c.set.segs;
-	struct crash_tables now;
+	struct img_tables now;
 	u64 hash[CRASH_PARTS] = { 0 };
 	u32 i;
 	int ret;
@@ -137,13 +137,12 @@ static bool end_write(struct crash_work *w)
 	note(w, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL);
 	ret = vd_end_write(w->chain);
 	if (ret)
-		return crash_bad(w->rule, "live: vd_end_write: error %d", ret);
+		return img_bad(w->rule, "live: vd_end_write: error %d", ret);
 	for (i = 0; i < w->s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_tables_look(&w->s->set.file[seg[i].member], seg[i].kind, seg[i].len,
-				       &now, w->rule))
+		if (!crash_set_look(&w->s->set, i, &now, w->rule))
 			return false;
 		if (now.marked)
-			return crash_bad(w->rule, "live: marked after vd_end_write");
+			return img_bad(w->rule, "live: marked after vd_end_write");
 		hash[i] = now.hash;
 	}
 	note(w, CRASH_FLUSH_DONE, 0, 0, 0, NULL);
@@ -161,7 +160,7 @@ static void commit_now(void *ctx)
 		return;
 	ret = vd_commit(w->chain);
 	if (ret)
-		crash_bad(w->rule, "live: vd_commit: error %d", ret);
+		img_bad(w->rule, "live: vd_commit: error %d", ret);
 }
 
 /* --- scripts --- */
@@ -326,7 +325,7 @@ static bool random_request(struct crash_work *w, u64 *last)
 	if (dice < 95)
 		return flush(w);
 	ret = vd_commit(w->chain);
-	return !ret || crash_bad(w->rule, "live: vd_commit: error %d", ret);
+	return !ret || img_bad(w->rule, "live: vd_commit: error %d", ret);
 }
 
 static bool script_random(struct crash_work *w)
