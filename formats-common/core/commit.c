@@ -233,15 +233,19 @@ static int end_segment(struct vd_chain *chain, struct vd_segment *seg)
 {
 	int ret;
 
-	if (!seg->alloc_begun)
+	if (!seg->alloc_begun && !seg->alloc_ending)
 		return 0;
 	ret = vd_space_trim(chain, seg->format->space(seg));
 	if (!ret)
 		ret = vd_writer_flush(chain, seg->file);
+	if (ret)
+		return ret;
+	/* If that fails the mark may be gone or not: set it again before more is allocated. */
+	seg->alloc_begun = false;
+	seg->alloc_ending = true;
+	ret = seg->format->end_write(seg);
 	if (!ret)
-		ret = seg->format->end_write(seg);
-	if (!ret)
-		seg->alloc_begun = false;
+		seg->alloc_ending = false;
 	return ret;
 }
 

@@ -42,9 +42,10 @@ struct vd_chain;
  * @chain: whose segment it is
  * @writable: set by open: this reader can write (VD_CAP_WRITE says some can)
  * @alloc_begun: begin_alloc succeeded; under the chain's alloc_lock
+ * @alloc_ending: end_write was tried since: its mark may be gone; same lock
  * @priv: the backend's, freed by its close
  *
- * Constant after open but for @alloc_begun, so map needs no lock.
+ * Constant after open but for @alloc_begun and @alloc_ending, so map needs no lock.
  */
 struct vd_segment {
 	u32 image;
@@ -62,6 +63,7 @@ struct vd_segment {
 	struct vd_chain *chain;
 	bool writable;
 	bool alloc_begun;
+	bool alloc_ending;
 	void *priv;
 };
 
