@@ -198,8 +198,8 @@ static void check_attributes(const struct vdev *dev, const struct img_image *ima
 	is_num(strtoull(vdev_sysfs(dev, "size"), NULL, 10) * SECTOR, disk->size, "size");
 	is_num(strtoull(vdev_sysfs(dev, "vdisk/size_virtual"), NULL, 10), disk->size,
 	       "vdisk/size_virtual");
-	is_str(vdev_sysfs(dev, "ro"), "1", "ro");
-	is_str(vdev_sysfs(dev, "vdisk/read_only"), "1", "vdisk/read_only");
+	is_str(vdev_sysfs(dev, "ro"), "0", "ro");
+	is_str(vdev_sysfs(dev, "vdisk/read_only"), "0", "vdisk/read_only");
 	is_str(vdev_sysfs(dev, "vdisk/format"), image->format, "vdisk/format");
 	is_str(vdev_sysfs(dev, "vdisk/state"), "live", "vdisk/state");
 	is_str(vdev_sysfs(dev, "vdisk/isolate"), "1", "vdisk/isolate");
@@ -225,7 +225,7 @@ static void test_vmdk(void)
 	run(&r, "vdctl", "attach", "--name", "the one", images_path(image->file), NULL);
 	if (!attached(&dev, "VMDK"))
 		return;
-	ok(strstr(r.err, "read-only"), "VMDK: stderr says that it is read-only: %s", r.err);
+	ok(!strstr(r.err, "read-only"), "VMDK: nothing on stderr of read-only: %s", r.err);
 	check_partitions(&dev, image->disk, "VMDK");
 	check_attributes(&dev, image);
 	check_filesystems(&dev, image->disk, "VMDK");
@@ -240,6 +240,10 @@ static void test_stream(void)
 	run(&r, "vdctl", "attach", images_path(image->file), NULL);
 	if (!attached(&dev, "stream VMDK"))
 		return;
+	ok(strstr(r.err, "read-only") && strstr(r.err, "compressed"),
+	   "stream VMDK: stderr says that it is read-only, and why: %s", r.err);
+	is_str(vdev_sysfs(&dev, "ro"), "1", "stream VMDK: ro");
+	is_str(vdev_sysfs(&dev, "vdisk/read_only"), "1", "stream VMDK: vdisk/read_only");
 	check_partitions(&dev, image->disk, "stream VMDK");
 	check_filesystems(&dev, image->disk, "stream VMDK");
 	detached(&dev, "stream VMDK");
@@ -343,7 +347,11 @@ static void test_verbs(void)
 	run(&r, "vdctl", "attach", "/nonexistent.vmdk", NULL);
 	is_num(r.status, 3, "attach of a file that is not there");
 	run(&r, "vdctl", "attach", "--rw", path, NULL);
-	is_num(r.status, 5, "attach --rw of a VMDK");
+	ok(!r.status && parse_node(&dev), "attach --rw of a VMDK");
+	run(&r, "vdctl", "detach", path, NULL);
+	is_num(r.status, 0, "detach it");
+	run(&r, "vdctl", "attach", "--rw", images_path("parts-stream.vmdk"), NULL);
+	is_num(r.status, 5, "attach --rw of a compressed VMDK");
 	run(&r, "vdctl", "attach", NULL);
 	is_num(r.status, 2, "attach of nothing");
 	run(&r, "vdctl", "detach", "--all", NULL);
