@@ -327,10 +327,12 @@ void vdisk_stop_engine(struct vdisk_device *dev)
 	if (dev->rescuer)
 		kthread_stop(dev->rescuer);
 	dev->rescuer = NULL;
-	vdisk_write_exit(dev);
+	vdisk_write_stop(dev);
 	if (dev->wq)
 		destroy_workqueue(dev->wq);
 	dev->wq = NULL;
+	/* A worker gives its memory back after the command that it parked has gone on. */
+	vdisk_write_exit(dev);
 	mempool_destroy(dev->io_pool);
 	mempool_destroy(dev->bvec_pool);
 	dev->io_pool = NULL;

@@ -623,7 +623,8 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	cmd->have_ext = false;
 	cmd->io_used = false;
 	cmd->commit = false;
-	cmd->entered = vd_allocates(dev->chain);
+	/* A flush asks no map: it must not keep its own commit from reclaiming. */
+	cmd->entered = req_op(rq) != REQ_OP_FLUSH && vd_allocates(dev->chain);
 	if (cmd->entered)
 		cmd->epoch = vd_io_enter(dev->chain);
 

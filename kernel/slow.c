@@ -94,10 +94,13 @@ void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
 
 	trace_vdisk_slow(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
+	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
+	rcu_read_lock();
 	spin_lock(&dev->list_lock);
 	list_add_tail(&cmd->slow, &dev->slow_list);
 	spin_unlock(&dev->list_lock);
 	vdisk_slow_kick(dev);
+	rcu_read_unlock();
 }
 
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)

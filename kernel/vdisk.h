@@ -374,7 +374,8 @@ void vdisk_scope_leave(struct vdisk_scope *scope);
 /* write.c: places for new data, discard, commits */
 void vdisk_write_setup(struct vdisk_device *dev);
 int vdisk_write_init(struct vdisk_device *dev);
-void vdisk_write_exit(struct vdisk_device *dev);	/* no command is left */
+void vdisk_write_stop(struct vdisk_device *dev);	/* no command is left */
+void vdisk_write_exit(struct vdisk_device *dev);	/* no worker either */
 /*
  * No place for the command's next bytes yet: 0 mapped again; 1 somebody else
  * goes on with the command, which must not be touched any more; or -errno.

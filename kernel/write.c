@@ -315,10 +315,14 @@ int vdisk_write_init(struct vdisk_device *dev)
 	return dev->chain->max_unit ? vd_unit_prepare(&dev->fill_unit, dev->chain->max_unit) : 0;
 }
 
-void vdisk_write_exit(struct vdisk_device *dev)
+void vdisk_write_stop(struct vdisk_device *dev)
 {
 	cancel_delayed_work_sync(&dev->commit_later);
 	cancel_work_sync(&dev->commit_work);
+}
+
+void vdisk_write_exit(struct vdisk_device *dev)
+{
 	mempool_destroy(dev->alloc_pool);
 	mempool_destroy(dev->fill_pool);
 	dev->alloc_pool = NULL;

@@ -37,39 +37,39 @@ int vd_token_begin(struct vd_chain *chain, struct vd_alloc *alloc, struct vd_wai
 	return ret;
 }
 
-void vd_token_end(struct vd_chain *chain, struct vd_alloc *alloc)
+/* With no lock held: who is woken may be gone, or wait again, at once. */
+static void wake_waiters(struct list_head *woken)
 {
 	struct vd_waiter *waiter;
+
+	while (!list_empty(woken)) {
+		waiter = list_entry(woken->next, struct vd_waiter, node);
+		list_del(&waiter->node);
+		waiter->wake(waiter);
+	}
+}
+
+void vd_token_end(struct vd_chain *chain, struct vd_alloc *alloc)
+{
 	LIST_HEAD(woken);
 
 	vd_spin_lock(&chain->writer->lock);
 	list_del(&alloc->node);
 	list_splice_tail_init(&alloc->waiters, &woken);
 	vd_spin_unlock(&chain->writer->lock);
-
-	while (!list_empty(&woken)) {
-		waiter = list_entry(woken.next, struct vd_waiter, node);
-		list_del(&waiter->node);
-		waiter->wake(waiter);
-	}
+	wake_waiters(&woken);
 }
 
 void vd_wake_all(struct vd_chain *chain)
 {
 	struct vd_alloc *alloc;
-	struct vd_waiter *waiter;
 	LIST_HEAD(woken);
 
 	vd_spin_lock(&chain->writer->lock);
 	list_for_each_entry(alloc, &chain->writer->tokens, node)
 		list_splice_tail_init(&alloc->waiters, &woken);
 	vd_spin_unlock(&chain->writer->lock);
-
-	while (!list_empty(&woken)) {
-		waiter = list_entry(woken.next, struct vd_waiter, node);
-		list_del(&waiter->node);
-		waiter->wake(waiter);
-	}
+	wake_waiters(&woken);
 }
 VD_EXPORT(vd_wake_all);
 
@@ -98,12 +98,17 @@ static void cover_units(struct vd_segment *seg, u64 pos, u64 len, struct vd_allo
 static int reserve_once(struct vd_chain *chain, struct vd_alloc *alloc)
 {
 	struct vd_segment *seg = alloc->seg;
+	u64 pos = alloc->pos - seg->start, len = alloc->len;
 	int ret;
 
 	vd_mutex_lock(&chain->writer->alloc_lock);
 	ret = vd_failed(chain) ? -EIO : vd_begin_alloc(seg);
-	if (!ret)
-		ret = seg->format->reserve(seg, alloc->pos - seg->start, alloc->len, alloc);
+	if (!ret) {
+		ret = seg->format->reserve(seg, pos, len, alloc);
+		/* What was made ahead for data may be what a table lacks. */
+		if (vd_no_space(ret) && vd_space_relent(chain, seg->format->space(seg)))
+			ret = seg->format->reserve(seg, pos, len, alloc);
+	}
 	vd_mutex_unlock(&chain->writer->alloc_lock);
 	return ret;
 }

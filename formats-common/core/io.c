@@ -1,94 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Synchronous I/O on top of the map, for tools and tests: the plainest possible
- * engine, against which the kernel's can be compared.
+ * Writing through the map, synchronously, for tools and tests: the plainest order
+ * of the steps that alloc.h lists, against which the kernel's can be compared. Not
+ * in the kernel.
  */
-#include "vdisk/alloc.h"
-#include "vdisk/checked.h"
-#include "vdisk/image.h"
+#include "writer.h"
 
 #define FILL_BYTES 65536U
-
-static int check_range(const struct vd_chain *chain, u64 pos, u64 len)
-{
-	if ((pos | len) & (VD_SECTOR - 1) || !vd_inside(pos, len, chain->size))
-		return -EINVAL;
-	return 0;
-}
-
-/*
- * A unit that begins before the file's end reads as zeros past it; backends
- * refuse those that begin beyond, so all that is left here is such a tail.
- */
-static int read_data(const struct vd_extent *ext, u8 *buf, u32 len)
-{
-	if (ext->file_pos >= ext->file->size) {
-		memset(buf, 0, len);
-		return 0;
-	}
-	return vd_file_read_tail(ext->file, ext->file_pos, buf, len);
-}
-
-static int read_packed(struct vd_chain *chain, struct vd_unit *unit, const struct vd_extent *ext,
-		       u8 *buf, u32 len)
-{
-	int ret;
-
-	if (!unit)
-		return -EINVAL;
-	if (!unit->data) {
-		ret = vd_unit_prepare(unit, chain->max_unit);
-		if (ret)
-			return ret;
-	}
-	ret = vd_unit_load(unit, ext);
-	if (ret)
-		return ret;
-	memcpy(buf, unit->data + (ext->pos - ext->unit_pos), len);
-	return 0;
-}
-
-static int read_extent(struct vd_chain *chain, struct vd_unit *unit, const struct vd_extent *ext,
-		       u8 *buf)
-{
-	u32 len = (u32)ext->len;
-
-	switch (ext->type) {
-	case VD_EXT_DATA:
-		return read_data(ext, buf, len);
-	case VD_EXT_PACKED:
-		return read_packed(chain, unit, ext, buf, len);
-	case VD_EXT_HOLE:
-	case VD_EXT_ZERO:
-		memset(buf, 0, len);
-		return 0;
-	}
-	return -EIO;
-}
-
-int vd_read(struct vd_chain *chain, struct vd_unit *unit, u64 pos, void *buf, u32 len)
-{
-	struct vd_extent ext;
-	u8 *to = buf;
-	int ret;
-
-	ret = check_range(chain, pos, len);
-	while (!ret && len) {
-		ret = vd_map(chain, pos, len, 0, &ext);
-		if (!ret)
-			ret = read_extent(chain, unit, &ext, to);
-		if (!ret) {
-			to += ext.len;
-			pos += ext.len;
-			len -= (u32)ext.len;
-		}
-	}
-	return ret;
-}
-
-VD_EXPORT(vd_read);
-
-/* --- writing: the plainest order of the steps that alloc.h lists --- */
 
 /* What one call to change the disk carries along; @buf has FILL_BYTES. */
 struct sync {
@@ -101,7 +19,7 @@ static int sync_begin(struct sync *s, struct vd_chain *chain, u64 pos, u64 len)
 	int ret;
 
 	memset(s, 0, sizeof(*s));
-	ret = check_range(chain, pos, len);
+	ret = vd_check_range(chain, pos, len);
 	if (ret)
 		return ret;
 	if (vd_failed(chain))

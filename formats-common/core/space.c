@@ -49,12 +49,15 @@ static int extend(struct vd_file *file, u64 size)
 	return vd_file_truncate(file, size);
 }
 
-static bool no_space(int ret)
+bool vd_no_space(int error)
 {
-	return ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG;
+	return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 }
 
-/* As far ahead as there is space for, @need at least. */
+/*
+ * As far ahead as there is space for, @need at least. An attempt that fails may
+ * keep what it got so far: that goes back, or we would be who fills the disk.
+ */
 static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 {
 	u64 ahead = space->chunk;
@@ -63,7 +66,10 @@ static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 	for (;;) {
 		*size = min(need + ahead, max(space->limit, need));
 		ret = extend(space->file, *size);
-		if (!no_space(ret) || !ahead)
+		if (!vd_no_space(ret))
+			return ret;
+		vd_file_truncate(space->file, space->file->size);
+		if (!ahead)
 			return ret;
 		ahead = ahead > VD_META_BLOCK ? ahead / 4 : 0;
 	}
@@ -96,123 +102,6 @@ int vd_space_cover(struct vd_chain *chain, struct vd_space *space, u64 end)
 	return grow(chain, space, end);
 }
 VD_EXPORT(vd_space_cover);
-
-/* --- taking --- */
-
-static u64 align_up(u64 n, u64 align)
-{
-	return (n + align - 1) & ~(align - 1);
-}
-
-/* The range's tail past what was taken, and what alignment left before it. */
-static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_freed *f, u64 pos,
-		      u64 len)
-{
-	struct vd_freed *tail = NULL;
-	u64 end = f->pos + f->len;
-
-	/* Without memory for a second piece the tail is given up. */
-	if (pos > f->pos && pos + len < end)
-		tail = vd_zalloc(sizeof(*tail));
-	vd_spin_lock(&chain->writer->lock);
-	if (pos > f->pos) {
-		f->len = pos - f->pos;
-		if (tail) {
-			tail->space = space;
-			tail->pos = pos + len;
-			tail->len = end - tail->pos;
-			tail->zeroed = f->zeroed;
-			list_add(&tail->node, &f->node);
-			space->nr_free++;
-		}
-		f = NULL;
-	} else {
-		f->pos += len;
-		f->len -= len;
-		if (f->len) {
-			f = NULL;
-		} else {
-			list_del(&f->node);
-			space->nr_free--;
-		}
-	}
-	vd_spin_unlock(&chain->writer->lock);
-	vd_free(f);
-}
-
-/* The first free range that holds a unit. Only we take, so it stays when the lock goes. */
-static struct vd_freed *find_free(struct vd_chain *chain, struct vd_space *space, u64 unit,
-				  u64 align, u64 *pos)
-{
-	struct vd_freed *f, *found = NULL;
-
-	vd_spin_lock(&chain->writer->lock);
-	list_for_each_entry(f, &space->free, node) {
-		*pos = align_up(f->pos, align);
-		if (*pos >= f->pos && *pos + unit <= f->pos + f->len) {
-			found = f;
-			break;
-		}
-	}
-	vd_spin_unlock(&chain->writer->lock);
-	return found;
-}
-
-static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align,
-		      u64 *pos, u64 *len, bool *zeroed)
-{
-	struct vd_freed *f;
-	u64 room;
-	int ret;
-
-	if (READ_ONCE(space->nr_free) == 0)
-		return false;
-	f = find_free(chain, space, unit, align, pos);
-	if (!f)
-		return false;
-	/* Its neighbours may join it meanwhile, at either end: it only gets longer. */
-	vd_spin_lock(&chain->writer->lock);
-	room = f->pos + f->len - *pos;
-	*zeroed = f->zeroed;
-	vd_spin_unlock(&chain->writer->lock);
-	if (room < *len)
-		*len = room & ~(unit - 1);
-	/* The file may have ended inside a unit that its writer had cut short. */
-	ret = grow(chain, space, *pos + *len);
-	if (!ret && !space->file->fixed)
-		ret = vd_file_allocate(space->file, *pos, *len);
-	if (ret && ret != -EOPNOTSUPP)
-		return false;
-	vd_meta_drop(chain->meta, space->file, *pos, *len);
-	take_from(chain, space, f, *pos, *len);
-	return true;
-}
-
-int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align, u64 *pos,
-		  u64 *len, bool *zeroed)
-{
-	int ret;
-
-	if (take_free(chain, space, unit, align, pos, len, zeroed))
-		return 0;
-	*pos = align_up(space->end, align);
-	if (*pos < space->end || *pos >= space->limit || space->limit - *pos < unit)
-		return -ENOSPC;
-	*len = min(*len, (space->limit - *pos) & ~(unit - 1));
-	ret = grow(chain, space, *pos + *len);
-	if (no_space(ret) && *len > unit) {
-		*len = unit;
-		ret = grow(chain, space, *pos + *len);
-	}
-	if (ret)
-		return ret;
-	*zeroed = *pos >= space->zeroed;
-	vd_spin_lock(&chain->writer->lock);
-	space->end = *pos + *len;
-	vd_spin_unlock(&chain->writer->lock);
-	return 0;
-}
-VD_EXPORT(vd_space_take);
 
 /* --- giving back --- */
 
@@ -376,15 +265,14 @@ static void collect_ready(struct vd_writer *w, struct list_head *ready)
 		list_splice_tail_init(&w->draining, ready);
 }
 
-void vd_space_unmapped(struct vd_chain *chain)
+/* Ranges that nobody uses any more become free, and their space goes back. */
+static void reclaim(struct vd_chain *chain)
 {
 	struct vd_writer *w = chain->writer;
 	struct vd_freed *f;
 	LIST_HEAD(ready);
 
 	vd_spin_lock(&w->lock);
-	list_splice_tail_init(&w->unmapping, &w->limbo);
-	w->forgot_unmapping = false;
 	collect_ready(w, &ready);
 	vd_spin_unlock(&w->lock);
 
@@ -395,6 +283,136 @@ void vd_space_unmapped(struct vd_chain *chain)
 		add_free(chain, f);
 	}
 }
+
+void vd_space_unmapped(struct vd_chain *chain)
+{
+	struct vd_writer *w = chain->writer;
+
+	vd_spin_lock(&w->lock);
+	list_splice_tail_init(&w->unmapping, &w->limbo);
+	w->forgot_unmapping = false;
+	vd_spin_unlock(&w->lock);
+	reclaim(chain);
+}
+
+/* --- taking --- */
+
+static u64 align_up(u64 n, u64 align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+
+/* The range's tail past what was taken, and what alignment left before it. */
+static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_freed *f, u64 pos,
+		      u64 len)
+{
+	struct vd_freed *tail = NULL;
+	u64 end = f->pos + f->len;
+
+	/* Without memory for a second piece the tail is given up. */
+	if (pos > f->pos && pos + len < end)
+		tail = vd_zalloc(sizeof(*tail));
+	vd_spin_lock(&chain->writer->lock);
+	if (pos > f->pos) {
+		f->len = pos - f->pos;
+		if (tail) {
+			tail->space = space;
+			tail->pos = pos + len;
+			tail->len = end - tail->pos;
+			tail->zeroed = f->zeroed;
+			list_add(&tail->node, &f->node);
+			space->nr_free++;
+		}
+		f = NULL;
+	} else {
+		f->pos += len;
+		f->len -= len;
+		if (f->len) {
+			f = NULL;
+		} else {
+			list_del(&f->node);
+			space->nr_free--;
+		}
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	vd_free(f);
+}
+
+/* The first free range that holds a unit. Only we take, so it stays when the lock goes. */
+static struct vd_freed *find_free(struct vd_chain *chain, struct vd_space *space, u64 unit,
+				  u64 align, u64 *pos)
+{
+	struct vd_freed *f, *found = NULL;
+
+	vd_spin_lock(&chain->writer->lock);
+	list_for_each_entry(f, &space->free, node) {
+		*pos = align_up(f->pos, align);
+		if (*pos >= f->pos && *pos + unit <= f->pos + f->len) {
+			found = f;
+			break;
+		}
+	}
+	vd_spin_unlock(&chain->writer->lock);
+	return found;
+}
+
+static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align,
+		      u64 *pos, u64 *len, bool *zeroed)
+{
+	struct vd_freed *f;
+	u64 room;
+	int ret;
+
+	if (!READ_ONCE(space->nr_free))
+		reclaim(chain);
+	if (!READ_ONCE(space->nr_free))
+		return false;
+	f = find_free(chain, space, unit, align, pos);
+	if (!f)
+		return false;
+	/* Its neighbours may join it meanwhile, at either end: it only gets longer. */
+	vd_spin_lock(&chain->writer->lock);
+	room = f->pos + f->len - *pos;
+	*zeroed = f->zeroed;
+	vd_spin_unlock(&chain->writer->lock);
+	if (room < *len)
+		*len = room & ~(unit - 1);
+	/* The file may have ended inside a unit that its writer had cut short. */
+	ret = grow(chain, space, *pos + *len);
+	if (!ret && !space->file->fixed)
+		ret = vd_file_allocate(space->file, *pos, *len);
+	if (ret && ret != -EOPNOTSUPP)
+		return false;
+	vd_meta_drop(chain->meta, space->file, *pos, *len);
+	take_from(chain, space, f, *pos, *len);
+	return true;
+}
+
+int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align, u64 *pos,
+		  u64 *len, bool *zeroed)
+{
+	int ret;
+
+	if (take_free(chain, space, unit, align, pos, len, zeroed))
+		return 0;
+	*pos = align_up(space->end, align);
+	if (*pos < space->end || *pos >= space->limit || space->limit - *pos < unit)
+		return -ENOSPC;
+	*len = min(*len, (space->limit - *pos) & ~(unit - 1));
+	ret = grow(chain, space, *pos + *len);
+	if (vd_no_space(ret) && *len > unit) {
+		*len = unit;
+		ret = grow(chain, space, *pos + *len);
+	}
+	if (ret)
+		return ret;
+	*zeroed = *pos >= space->zeroed;
+	vd_spin_lock(&chain->writer->lock);
+	space->end = *pos + *len;
+	vd_spin_unlock(&chain->writer->lock);
+	return 0;
+}
+VD_EXPORT(vd_space_take);
 
 /* --- the end of the file --- */
 
@@ -446,4 +464,14 @@ int vd_space_trim(struct vd_chain *chain, struct vd_space *space)
 	}
 	space->zeroed = size;
 	return 0;
+}
+
+bool vd_space_relent(struct vd_chain *chain, struct vd_space *space)
+{
+	u64 old = space->file ? space->file->size : 0;
+
+	if (!space->file || vd_space_trim(chain, space))
+		return false;
+	space->chunk = min_t(u64, space->chunk, VD_META_BLOCK);
+	return space->file->size < old;
 }

@@ -64,20 +64,28 @@ struct vd_writer {
 	u32 chunk;
 };
 
-/* commit.c */
+/* writer.c */
 int vd_writer_create(struct vd_chain *chain, const struct vd_chain_desc *desc,
 		     struct vd_error *err);
 void vd_writer_destroy(struct vd_chain *chain);	/* no writer is fine */
-/* One flush of one file at a time: who finds it clean knows that it is durable. */
-int vd_writer_flush(struct vd_chain *chain, struct vd_file *file);
 /* Record a failure that must never be forgotten; returns @error. */
 int vd_writer_fail(struct vd_chain *chain, int error, const char *what);
+
+/* commit.c */
+/* One flush of one file at a time: who finds it clean knows that it is durable. */
+int vd_writer_flush(struct vd_chain *chain, struct vd_file *file);
 
 /* space.c, under the chain's alloc_lock but for the first two */
 void vd_space_unmapped(struct vd_chain *chain);	/* a commit has ended */
 void vd_space_snapshot(struct vd_chain *chain);	/* a commit begins */
 /* Cut the file to what is in use. */
 int vd_space_trim(struct vd_chain *chain, struct vd_space *space);
+/* Give back what was made ahead, and make less from now on. Was there any? */
+bool vd_space_relent(struct vd_chain *chain, struct vd_space *space);
+bool vd_no_space(int error);
+
+/* read.c: sectors, inside the disk? */
+int vd_check_range(const struct vd_chain *chain, u64 pos, u64 len);
 
 /* map.c */
 struct vd_segment *vd_find_segment(const struct vd_image *image, u64 pos);

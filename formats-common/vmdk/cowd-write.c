@@ -243,10 +243,12 @@ int cowd_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *allo
 		return ret;
 	alloc->room = (u64)n << c->grain_shift;
 	ret = cowd_take(seg, c, alloc);
-	if (ret)
+	if (ret) {
 		vd_meta_unpin(seg->meta, &alloc->pin[0]);
+		return ret;
+	}
 	alloc->len = min(alloc->room, seg->len - pos);
-	return ret;
+	return 0;
 }
 
 void cowd_publish(struct vd_segment *seg, struct vd_alloc *alloc)

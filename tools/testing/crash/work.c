@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guest: scripts of requests, whose effect is known beforehand. The disk is
- * compared with what it must hold while the session is still alive, too.
+ * compared with what it must hold while the image is still open, too.
  */
 #include "crash.h"
 

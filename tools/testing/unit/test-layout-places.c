@@ -4,33 +4,12 @@
  * ids, version, change tracking. And what the header of an extent forbids.
  */
 #include "img-esx.h"
+#include "ut-layout.h"
 
 #define HEAD	"# Disk DescriptorFile\nversion=1\n"
 #define TAIL	"parentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 2048 FLAT \"a\" 0\n"
 #define LONG	"c30e9133f6a8e34df61188c51010a8cd"
 
-static struct vd_layout *parse_bytes(const void *data, size_t len)
-{
-	struct vd_file *file = vd_ufile_mem(data, len, false);
-	struct vd_error err = { 0 };
-	struct vd_layout *l = NULL;
-	int ret;
-
-	assert_non_null(file);
-	ret = vd_format_vmdk.user->layout(file, &l, &err);
-	vd_ufile_free(file);
-	if (ret)
-		fail_msg("layout: %d %s", ret, err.text);
-	assert_int_equal(vd_layout_check(l, l->total, &err), 0);
-	return l;
-}
-
-static struct vd_layout *parse(const char *text)
-{
-	return parse_bytes(text, strlen(text));
-}
-
-/* The bytes at a place are @want, and nothing of the same kind goes on behind. */
 static void stands_at(const void *data, u64 pos, u32 len, const char *want)
 {
 	assert_int_equal(len, strlen(want));
@@ -55,7 +34,7 @@ static void cid_of_every_width(void **state)
 			snprintf(cid, sizeof(cid), "%.*s", width, digits);
 			snprintf(text, sizeof(text), "%s%s%s%s%s", HEAD, forms[form][0], cid,
 				 forms[form][1], TAIL);
-			l = parse(text);
+			l = ut_parse(text);
 			stands_at(text, l->cid_pos, l->cid_len, cid);
 			assert_int_equal(l->cid, strtoul(cid, NULL, 16));
 			assert_int_equal(l->long_cid_len, 0);
@@ -70,7 +49,7 @@ static void bom_and_order(void **state)
 	static const char text[] = "\xef\xbb\xbf" HEAD "parentCID=ffffffff\n"
 		"ddb.longContentID = \"" LONG "\"\nRW 2048 FLAT \"a\" 0\n"
 		"createType=\"monolithicFlat\"\nCID=1010a8cd";
-	struct vd_layout *l = parse(text);
+	struct vd_layout *l = ut_parse(text);
 
 	stands_at(text, l->cid_pos, l->cid_len, "1010a8cd");
 	stands_at(text, l->long_cid_pos, l->long_cid_len, LONG);
@@ -80,23 +59,23 @@ static void bom_and_order(void **state)
 
 static void no_content_id(void **state)
 {
-	struct vd_layout *l = parse(HEAD TAIL);
+	struct vd_layout *l = ut_parse(HEAD TAIL);
 
 	assert_int_equal(l->cid_len, 0);
 	assert_true(!l->cid_pos);
 	assert_false(l->flags & VD_LAYOUT_HAVE_CID);
 	vd_free(l);
 	/* In any other form than 32 digits it stays as it is. */
-	l = parse(HEAD "CID=1\n" TAIL
+	l = ut_parse(HEAD "CID=1\n" TAIL
 		  "ddb.longContentID=\"c30e9133-f6a8-e34d-f611-88c51010a8cd\"\n");
 	assert_int_equal(l->cid_len, 1);
 	assert_int_equal(l->long_cid_len, 0);
 	assert_false(l->flags & VD_LAYOUT_RDONLY);
 	vd_free(l);
-	l = parse(HEAD "CID=1\n" TAIL "ddb.longContentID=\"c30e\"\n");
+	l = ut_parse(HEAD "CID=1\n" TAIL "ddb.longContentID=\"c30e\"\n");
 	assert_int_equal(l->long_cid_len, 0);
 	vd_free(l);
-	l = parse("# Disk DescriptorFile\nCID=1\n" TAIL);
+	l = ut_parse("# Disk DescriptorFile\nCID=1\n" TAIL);
 	assert_true(!l->version_pos);
 	vd_free(l);
 }
@@ -115,7 +94,7 @@ static void twice(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
-		l = parse(texts[i]);
+		l = ut_parse(texts[i]);
 		assert_true(l->flags & VD_LAYOUT_RDONLY);
 		assert_false(l->flags & VD_LAYOUT_ONLY_CBT);
 		assert_non_null(strstr(vd_layout_str(l, l->ro_reason), "twice"));
@@ -147,7 +126,7 @@ static void change_tracking(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		l = parse(cases[i].text);
+		l = ut_parse(cases[i].text);
 		assert_true(l->flags & VD_LAYOUT_CBT);
 		assert_true(l->flags & VD_LAYOUT_ONLY_CBT);
 		assert_string_equal(vd_layout_str(l, l->cbt_name), "a-ctk.vmdk");
@@ -159,7 +138,7 @@ static void change_tracking(void **state)
 		vd_free(l);
 	}
 	/* Another reason stays when tracking goes. */
-	l = parse(HEAD "CID=123\nchangeTrackPath=\"c\"\n" TAIL "ddb.iofilters = \"vmwarelwd\"\n");
+	l = ut_parse(HEAD "CID=123\nchangeTrackPath=\"c\"\n" TAIL "ddb.iofilters = \"vmwarelwd\"\n");
 	assert_true(l->flags & VD_LAYOUT_CBT && l->flags & VD_LAYOUT_RDONLY);
 	assert_false(l->flags & VD_LAYOUT_ONLY_CBT);
 	vd_free(l);
@@ -185,7 +164,7 @@ static void embedded(void **state)
 	struct vd_layout *l;
 
 	sparse_image(&buf, 1, IMG_F_RGD, SPARSE);
-	l = parse_bytes(buf.data, buf.len);
+	l = ut_parse_bytes(buf.data, buf.len);
 	assert_true(l->cid_pos >= 512);
 	stands_at(buf.data, l->cid_pos, l->cid_len, "123");
 	stands_at(buf.data, l->long_cid_pos, l->long_cid_len, LONG);
@@ -196,7 +175,7 @@ static void embedded(void **state)
 
 	/* The header alone: somebody may be counting on a log of changes. */
 	sparse_image(&buf, 3, IMG_F_RGD, SPARSE);
-	l = parse_bytes(buf.data, buf.len);
+	l = ut_parse_bytes(buf.data, buf.len);
 	assert_true(l->flags & VD_LAYOUT_ONLY_CBT);
 	assert_false(l->flags & VD_LAYOUT_CBT);
 	assert_int_equal(l->cbt_len, 0);
@@ -279,7 +258,7 @@ static void damaged_places(void **state)
 {
 	static const char text[] = "# Disk DescriptorFile\nversion=3\nCID=123\n"
 		"ddb.longContentID=\"" LONG "\"\n# change tracking\nchangeTrackPath=\"c\"\n" TAIL;
-	struct vd_layout *l = parse(text), *copy = ut_xalloc(l->total);
+	struct vd_layout *l = ut_parse(text), *copy = ut_xalloc(l->total);
 	struct vd_error err;
 
 #define SPOIL(change) do {							\

@@ -1,35 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Descriptor texts that are legal, rule by rule, and what they mean. */
 #include "img-sparse.h"
+#include "ut-layout.h"
 
 /* A descriptor from parts: header lines, extent lines, data base lines. */
 #define HEAD	"# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n" \
 		"createType=\"monolithicFlat\"\n"
 #define FLAT	"RW 2048 FLAT \"a-flat.vmdk\" 0\n"
-
-static struct vd_layout *parse_bytes(const void *data, size_t len)
-{
-	struct vd_file *file = vd_ufile_mem(data, len, false);
-	struct vd_error err = { 0 };
-	struct vd_layout *l = NULL;
-	int ret;
-
-	assert_non_null(file);
-	ret = vd_format_vmdk.user->layout(file, &l, &err);
-	vd_ufile_free(file);
-	if (ret)
-		fail_msg("layout: %d %s", ret, err.text);
-	assert_non_null(l);
-	assert_int_equal(vd_layout_check(l, l->total, &err), 0);
-	assert_int_equal(l->magic, VD_LAYOUT_MAGIC);
-	assert_int_equal(l->format, VDISK_FORMAT_VMDK);
-	return l;
-}
-
-static struct vd_layout *parse(const char *text)
-{
-	return parse_bytes(text, strlen(text));
-}
 
 static void seg_is(const struct vd_layout *l, u32 i, u32 kind, u64 sectors, const char *name,
 		   u64 offset, u32 flags)
@@ -52,7 +29,7 @@ static void seg_is(const struct vd_layout *l, u32 i, u32 kind, u64 sectors, cons
 
 static void simplest(void **state)
 {
-	struct vd_layout *l = parse(HEAD FLAT);
+	struct vd_layout *l = ut_parse(HEAD FLAT);
 
 	assert_true(l->size == UT_MIB);
 	assert_int_equal(l->nr_segs, 1);
@@ -111,7 +88,7 @@ static void same_meaning(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
-		struct vd_layout *l = parse(texts[i]);
+		struct vd_layout *l = ut_parse(texts[i]);
 
 		if (l->size != UT_MIB || l->cid != 0x12345678 || l->flags & VD_LAYOUT_PARENT)
 			fail_msg("text %zu is understood in another way", i);
@@ -126,19 +103,19 @@ static void stops_at_nul(void **state)
 {
 	static const char text[] = HEAD FLAT "\0\0\0RW 4096 ZERO\nnot a line at all\n";
 	char padded[1536] = { 0 };
-	struct vd_layout *l = parse_bytes(text, sizeof(text));
+	struct vd_layout *l = ut_parse_bytes(text, sizeof(text));
 
 	assert_int_equal(l->nr_segs, 1);
 	vd_free(l);
 	memcpy(padded, text, strlen(text));
-	l = parse_bytes(padded, sizeof(padded));
+	l = ut_parse_bytes(padded, sizeof(padded));
 	assert_int_equal(l->nr_segs, 1);
 	vd_free(l);
 }
 
 static void every_kind(void **state)
 {
-	struct vd_layout *l = parse(
+	struct vd_layout *l = ut_parse(
 		"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
 		"createType=\"custom\"\n"
 		"RW 63 FLAT \"mbr.vmdk\" 0\n"
@@ -165,7 +142,7 @@ static void every_kind(void **state)
 /* The case that QEMU 7.2 gets wrong: it drops the line, and the disk shrinks. */
 static void zero_extent_keeps_its_place(void **state)
 {
-	struct vd_layout *l = parse(HEAD "RW 2048 ZERO\n" "RW 2048 FLAT \"f\" 0\n");
+	struct vd_layout *l = ut_parse(HEAD "RW 2048 ZERO\n" "RW 2048 FLAT \"f\" 0\n");
 
 	assert_true(l->size == 2 * UT_MIB);
 	assert_int_equal(l->nr_segs, 2);
@@ -175,7 +152,7 @@ static void zero_extent_keeps_its_place(void **state)
 
 static void access_words(void **state)
 {
-	struct vd_layout *l = parse(HEAD "RDONLY 2048 FLAT \"f\" 0\nRW 2048 FLAT \"g\" 0\n");
+	struct vd_layout *l = ut_parse(HEAD "RDONLY 2048 FLAT \"f\" 0\nRW 2048 FLAT \"g\" 0\n");
 
 	assert_true(l->flags & VD_LAYOUT_RDONLY);
 	assert_non_null(vd_layout_str(l, l->ro_reason));
@@ -183,7 +160,7 @@ static void access_words(void **state)
 	seg_is(l, 1, VDISK_SEG_RAW, 2048, "g", 0, 0);
 	vd_free(l);
 
-	l = parse(HEAD "RW 2048 FLAT \"f\" 0\nNOACCESS 100 FLAT \"secret\" 0\nNOACCESS 3 ZERO\n");
+	l = ut_parse(HEAD "RW 2048 FLAT \"f\" 0\nNOACCESS 100 FLAT \"secret\" 0\nNOACCESS 3 ZERO\n");
 	assert_int_equal(l->nr_segs, 3);
 	assert_true(l->size == (2048 + 100 + 3) * 512ULL);
 	assert_int_equal(vd_layout_segs(l)[1].kind, VDISK_SEG_NOACCESS);
@@ -206,7 +183,7 @@ static void names_as_written(void **state)
 		struct vd_layout *l;
 
 		snprintf(text, sizeof(text), HEAD "RW 2048 FLAT \"%s\" 0\n", names[i]);
-		l = parse(text);
+		l = ut_parse(text);
 		assert_string_equal(vd_layout_str(l, vd_layout_segs(l)[0].name), names[i]);
 		assert_int_equal(l->nr_segs, 1);
 		vd_free(l);
@@ -216,7 +193,7 @@ static void names_as_written(void **state)
 /* In some encodings the second byte of a letter is a backslash's; in others that is a path. */
 static void names_in_other_encodings(void **state)
 {
-	struct vd_layout *l = parse(
+	struct vd_layout *l = ut_parse(
 		"# Disk DescriptorFile\nversion=1\nencoding=\"Shift_JIS\"\nCID=1\n"
 		"parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
 		"RW 2048 FLAT \"\x95\x5c.vmdk\" 0\n");
@@ -224,7 +201,7 @@ static void names_in_other_encodings(void **state)
 	assert_int_equal(l->nr_segs, 1);
 	assert_string_equal(vd_layout_str(l, l->encoding), "Shift_JIS");
 	vd_free(l);
-	l = parse("# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1\n"
+	l = ut_parse("# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1\n"
 		  "parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
 		  "RW 2048 FLAT \"\xe4.vmdk\" 0\n");
 	assert_int_equal(l->nr_segs, 1);
@@ -245,14 +222,14 @@ static void parents(void **state)
 	for (i = 0; i < ARRAY_SIZE(hints); i++) {
 		snprintf(text, sizeof(text), "%sparentCID=0172E8a4\ncreateType=\"vmfsSparse\"\n"
 			 "parentFileNameHint=\"%s\"\nRW 4096 VMFSSPARSE \"d\"\n", head, hints[i]);
-		l = parse(text);
+		l = ut_parse(text);
 		assert_true(l->flags & VD_LAYOUT_PARENT);
 		assert_int_equal(l->parent_cid, 0x0172e8a4);
 		assert_string_equal(vd_layout_str(l, l->parent_name), hints[i]);
 		vd_free(l);
 	}
 	/* VirtualBox: no CID, no hint, only the parent's UUID. */
-	l = parse(HEAD "RW 2048 SPARSE \"x.vmdk\"\n"
+	l = ut_parse(HEAD "RW 2048 SPARSE \"x.vmdk\"\n"
 		  "ddb.uuid.image=\"3f5cde62-6d36-4c36-ad72-ad9f3f321eb0\"\n"
 		  "ddb.uuid.parent=\"8c2c3143-963f-405e-861e-4ea8ea68f1c1\"\n"
 		  "ddb.uuid.modification=\"9c164d8e-1e37-447e-a57f-1439b7d6216d\"\n"
@@ -270,14 +247,14 @@ static void parents(void **state)
 	assert_memory_equal(l->parent_mod_uuid, "\x71\x60\xa0\x6a", 4);
 	vd_free(l);
 	/* A content id without a hint: the caller can still be told the parent. */
-	l = parse("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\n"
+	l = ut_parse("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\n"
 		  "createType=\"monolithicFlat\"\n" FLAT);
 	assert_true(l->flags & VD_LAYOUT_PARENT);
 	assert_int_equal(l->parent_cid, 2);
 	assert_null(vd_layout_str(l, l->parent_name));
 	vd_free(l);
 	/* The zero UUID is none. */
-	l = parse(HEAD FLAT "ddb.uuid.image=\"3f5cde62-6d36-4c36-ad72-ad9f3f321eb0\"\n"
+	l = ut_parse(HEAD FLAT "ddb.uuid.image=\"3f5cde62-6d36-4c36-ad72-ad9f3f321eb0\"\n"
 		  "ddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\n");
 	assert_false(l->flags & VD_LAYOUT_PARENT);
 	assert_false(l->flags & VD_LAYOUT_HAVE_PARENT_UUID);
@@ -298,7 +275,7 @@ static void content_ids(void **state)
 
 		snprintf(text, sizeof(text), "# Disk DescriptorFile\nversion=1\nCID=%s\n"
 			 "parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n" FLAT, cids[i].text);
-		l = parse(text);
+		l = ut_parse(text);
 		assert_true(l->flags & VD_LAYOUT_HAVE_CID);
 		assert_int_equal(l->cid, cids[i].value);
 		vd_free(l);
@@ -307,7 +284,7 @@ static void content_ids(void **state)
 
 static void data_base(void **state)
 {
-	struct vd_layout *l = parse(HEAD FLAT
+	struct vd_layout *l = ut_parse(HEAD FLAT
 		"ddb.adapterType = \"lsilogic\"\n"
 		"ddb.geometry.cylinders = \"301\"\nddb.geometry.heads=\"4\"\n"
 		"ddb.geometry.sectors = \"17\"\n"
@@ -340,23 +317,23 @@ static void reasons_for_read_only(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
-		l = parse(texts[i]);
+		l = ut_parse(texts[i]);
 		if (!(l->flags & VD_LAYOUT_RDONLY))
 			fail_msg("text %zu may be written", i);
 		assert_non_null(vd_layout_str(l, l->ro_reason));
 		vd_free(l);
 	}
-	l = parse(HEAD FLAT "ddb.logicalSectorSize = \"512\"\n");
+	l = ut_parse(HEAD FLAT "ddb.logicalSectorSize = \"512\"\n");
 	assert_false(l->flags & VD_LAYOUT_WARNING);
 	vd_free(l);
-	l = parse(HEAD FLAT "ddb.logicalSectorSize = \"4096\"\n");
+	l = ut_parse(HEAD FLAT "ddb.logicalSectorSize = \"4096\"\n");
 	assert_true(l->flags & VD_LAYOUT_WARNING);
 	vd_free(l);
-	l = parse(texts[3]);
+	l = ut_parse(texts[3]);
 	assert_true(l->flags & VD_LAYOUT_CBT);
 	assert_int_equal(l->version, 3);
 	vd_free(l);
-	l = parse(texts[4]);
+	l = ut_parse(texts[4]);
 	assert_true(l->flags & VD_LAYOUT_WARNING);
 	assert_non_null(vd_layout_str(l, l->warning));
 	vd_free(l);
@@ -377,7 +354,7 @@ static void create_types_any_case(void **state)
 
 		snprintf(text, sizeof(text), "# Disk DescriptorFile\nversion=1\nCID=1\n"
 			 "parentCID=ffffffff\ncreateType=\"%s\"\n" FLAT, types[i]);
-		l = parse(text);
+		l = ut_parse(text);
 		assert_false(l->flags & VD_LAYOUT_RDONLY);
 		assert_string_equal(vd_layout_str(l, l->subformat), types[i]);
 		vd_free(l);
@@ -391,7 +368,7 @@ static struct vd_layout *parse_embedded(const char *text, u32 version, u32 flags
 	struct vd_layout *l;
 
 	img_sparse_write(&s, d);
-	l = parse_bytes(s.buf.data, s.buf.len);
+	l = ut_parse_bytes(s.buf.data, s.buf.len);
 	ut_buf_free(&s.buf);
 	ut_disk_free(d);
 	return l;
@@ -439,11 +416,11 @@ static void unclean_mark(void **state)
 	struct vd_layout *l;
 
 	img_sparse_write(&s, d);
-	l = parse_bytes(s.buf.data, s.buf.len);
+	l = ut_parse_bytes(s.buf.data, s.buf.len);
 	assert_false(l->flags & VD_LAYOUT_UNCLEAN);
 	vd_free(l);
 	ut_put8(&s.buf, IMG_H_UNCLEAN, 1);
-	l = parse_bytes(s.buf.data, s.buf.len);
+	l = ut_parse_bytes(s.buf.data, s.buf.len);
 	assert_true(l->flags & VD_LAYOUT_UNCLEAN);
 	vd_free(l);
 	ut_buf_free(&s.buf);
@@ -460,7 +437,7 @@ static void at_the_caps(void **state)
 	at = (size_t)sprintf(text, HEAD);
 	for (n = 0; n < VDISK_MAX_SEGMENTS - 8; n++)	/* with the header below the cap of lines */
 		at += (size_t)sprintf(text + at, "RW 1 FLAT \"f\" %zu\n", n);
-	l = parse_bytes(text, at);
+	l = ut_parse_bytes(text, at);
 	assert_int_equal(l->nr_segs, VDISK_MAX_SEGMENTS - 8);
 	assert_true(l->size == (VDISK_MAX_SEGMENTS - 8) * 512ULL);
 	vd_free(l);
@@ -471,7 +448,7 @@ static void at_the_caps(void **state)
 		text[at + 999] = '\n';
 		at += 1000;
 	}
-	l = parse_bytes(text, at);
+	l = ut_parse_bytes(text, at);
 	assert_int_equal(l->nr_segs, 1);
 	vd_free(l);
 	free(text);
