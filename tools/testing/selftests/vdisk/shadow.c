@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "blk.h"
 #include "shadow.h"
@@ -69,6 +71,25 @@ bool shadow_check(const struct shadow *s, u64 pos, const void *buf, u64 len, u64
 	return true;
 }
 
+/* Of the sectors from @where on in @buf, which begins at @pos: what is in them instead? */
+static const char *describe(const struct shadow *s, const u8 *buf, u64 pos, u64 len, u64 where)
+{
+	static const u8 zero[SECTOR];
+	static char text[160];
+	u64 i, bad = 0, zeros = 0, wanted = 0;
+
+	for (i = where / SECTOR * SECTOR; i < pos + len; i += SECTOR) {
+		if (!memcmp(s->data + i, buf + (i - pos), SECTOR))
+			continue;
+		bad++;
+		zeros += !memcmp(zero, buf + (i - pos), SECTOR);
+		wanted += !memcmp(zero, s->data + i, SECTOR);
+	}
+	snprintf(text, sizeof(text), "%llu sectors near by, %llu are zeros, %llu should be",
+		 (unsigned long long)bad, (unsigned long long)zeros, (unsigned long long)wanted);
+	return text;
+}
+
 bool shadow_equals(const struct shadow *s, int fd, u64 pos, u64 len, u64 fd_pos)
 {
 	u8 *buf = xalloc(256 * KIB);
@@ -82,11 +103,33 @@ bool shadow_equals(const struct shadow *s, int fd, u64 pos, u64 len, u64 fd_pos)
 			     err_name(errno));
 			same = false;
 		} else if (!shadow_check(s, pos + done, buf, n, &where)) {
-			diag("disk byte %llu differs from what was written",
-			     (unsigned long long)where);
+			diag("disk byte %llu differs from what was written: %s",
+			     (unsigned long long)where,
+			     describe(s, buf, pos + done, n, where));
 			same = false;
 		}
 	}
 	free(buf);
 	return same;
+}
+
+void shadow_settle(struct shadow *s, int fd)
+{
+	if (!pread_all(fd, s->data, s->size, 0))
+		bail("cannot read the disk under test: %s", err_name(errno));
+	memset(s->maybe_zero, 0, s->size / SECTOR);
+}
+
+void shadow_dump(const struct shadow *s, const char *path)
+{
+	static const u8 zero[64 * KIB];
+	int fd = make_file(path, s->size);
+	u64 pos, n;
+
+	for (pos = 0; pos < s->size; pos += n) {
+		n = s->size - pos < sizeof(zero) ? s->size - pos : sizeof(zero);
+		if (memcmp(s->data + pos, zero, n) && !pwrite_all(fd, s->data + pos, n, pos))
+			bail("cannot write %s: %s", path, err_name(errno));
+	}
+	close(fd);
 }

@@ -27,6 +27,13 @@ void shadow_discard(struct shadow *s, u64 pos, u64 len);
 bool shadow_check(const struct shadow *s, u64 pos, const void *buf, u64 len, u64 *where);
 /* Compare [pos, pos + len) of the shadow with @fd at @fd_pos. Says where not. */
 bool shadow_equals(const struct shadow *s, int fd, u64 pos, u64 len, u64 fd_pos);
+/*
+ * A disk that shadow_equals() has accepted: what its discarded sectors read now
+ * is what they hold from now on.
+ */
+void shadow_settle(struct shadow *s, int fd);
+/* Into a new file, with holes. */
+void shadow_dump(const struct shadow *s, const char *path);
 
 /**
  * struct storm - random I/O on one range of a device, by one thread
@@ -38,6 +45,7 @@ bool shadow_equals(const struct shadow *s, int fd, u64 pos, u64 len, u64 fd_pos)
  * @mixed: each operation takes the buffered or the direct descriptor
  * @modify: write, discard, zero and flush; else only reads
  * @align: offsets and lengths are multiples of it (512 or 4096)
+ * @unit: not 0: half of the discards and zeroes are whole units
  * @failed: what went wrong first, "" if nothing
  * @reads ...: what was done
  */
@@ -53,6 +61,7 @@ struct storm {
 	bool mixed;
 	bool modify;
 	u32 align;
+	u32 unit;
 	char failed[160];
 	unsigned int reads, writes, discards, zeroes, flushes;
 };

@@ -20,8 +20,12 @@
 /* What the next operation does to which bytes. */
 enum storm_op { STORM_READ, STORM_WRITE, STORM_DISCARD, STORM_ZERO, STORM_FLUSH };
 
+/* Ways to ask for zeros: may unmap, may not, and whatever BLKZEROOUT asks for. */
+enum storm_zero { STORM_PUNCH, STORM_ZERO_RANGE, STORM_ZEROOUT, STORM_ZERO_WAYS };
+
 struct storm_step {
 	enum storm_op op;
+	enum storm_zero how;
 	u64 pos;
 	u64 len;
 };
@@ -51,11 +55,24 @@ static void next_range(struct storm *st, struct rng *rng, struct storm_step *ste
 	step->pos = st->pos + rng_below(rng, (st->len - step->len) / align + 1) * align;
 }
 
+/* Whole units around the range, if they are all ours: only those give space back. */
+static void widen(struct storm *st, struct storm_step *step)
+{
+	u64 from = step->pos / st->unit * st->unit;
+	u64 to = (step->pos + step->len + st->unit - 1) / st->unit * st->unit;
+
+	if (from < st->pos || to > st->pos + st->len)
+		return;
+	step->pos = from;
+	step->len = to - from;
+}
+
 static void next_step(struct storm *st, struct rng *rng, struct storm_step *step)
 {
 	u64 dice = rng_below(rng, 100);
 
 	next_range(st, rng, step);
+	step->how = rng_below(rng, STORM_ZERO_WAYS);
 	if (!st->modify || dice < 42)
 		step->op = STORM_READ;
 	else if (dice < 84)
@@ -66,6 +83,8 @@ static void next_step(struct storm *st, struct rng *rng, struct storm_step *step
 		step->op = STORM_ZERO;
 	else
 		step->op = STORM_FLUSH;
+	if (st->unit && (step->op == STORM_DISCARD || step->op == STORM_ZERO) && dice % 2)
+		widen(st, step);
 }
 
 static void check_read(struct storm *st, const struct storm_step *step, const void *buf)
@@ -80,6 +99,26 @@ static void check_read(struct storm *st, const struct storm_step *step, const vo
 	fail(st, step, text, 0);
 }
 
+/*
+ * Pages of the cache that were not yet written are dropped by a discard, and then
+ * a device that does not care for it shows what was there before them.
+ */
+static int discard(const struct storm *st, const struct storm_step *step, int fd)
+{
+	if ((st->mixed || !st->direct) && st->depth <= 1 && fsync(fd))
+		return -errno;
+	return bdev_discard(fd, step->pos, step->len);
+}
+
+static int zero(int fd, const struct storm_step *step)
+{
+	int mode = step->how == STORM_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+
+	if (step->how == STORM_ZEROOUT)
+		return bdev_zeroout(fd, step->pos, step->len);
+	return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, step->pos, step->len) ? -errno : 0;
+}
+
 /* The operations that are never asynchronous. */
 static void do_control(struct storm *st, const struct storm_step *step, int fd)
 {
@@ -87,12 +126,12 @@ static void do_control(struct storm *st, const struct storm_step *step, int fd)
 
 	switch (step->op) {
 	case STORM_DISCARD:
-		ret = bdev_discard(fd, step->pos, step->len);
+		ret = discard(st, step, fd);
 		shadow_discard(st->shadow, step->pos, step->len);
 		st->discards++;
 		break;
 	case STORM_ZERO:
-		ret = bdev_zeroout(fd, step->pos, step->len);
+		ret = zero(fd, step);
 		shadow_zero(st->shadow, step->pos, step->len);
 		st->zeroes++;
 		break;

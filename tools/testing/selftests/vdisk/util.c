@@ -122,6 +122,11 @@ const char *place_bdev(void)
 	return getenv("VDT_BDEV");
 }
 
+const char *place_large(void)
+{
+	return getenv("VDT_LARGE");
+}
+
 void *xalloc(size_t len)
 {
 	void *p;

@@ -60,6 +60,7 @@ const char *place_ext4(void);	/* VDT_EXT4: directory on ext4 */
 const char *place_xfs(void);	/* VDT_XFS: directory on XFS */
 const char *place_small(void);	/* VDT_SMALL: directory on a 16 MiB ext4 */
 const char *place_bdev(void);	/* VDT_BDEV: a block device to overwrite */
+const char *place_large(void);	/* VDT_LARGE: directory with room for 5 GiB */
 
 void *xalloc(size_t len);		/* page-aligned, zeroed; bails */
 int xopen(const char *path, int flags);	/* 0600, O_CLOEXEC; bails */

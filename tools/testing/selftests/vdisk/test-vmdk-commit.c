@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * When what was written is in the image file, seen through another descriptor
+ * while the disk is attached: at once after fsync and O_DSYNC writes, and after
+ * a while if nobody ever asks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "blk.h"
+#include "shadow.h"
+#include "tap.h"
+#include "vmdk.h"
+
+#define DISK	(8 * MIB)
+#define ROUNDS	12
+
+/* The engine's own promise is about 5 s; an emulated machine may stand still. */
+#define PATIENCE_MS	20000
+
+static struct nl nl;
+static struct nl_reply reply;
+
+static bool in_file(const struct vmdk_chain *c, const u8 *want, u64 pos, u64 len)
+{
+	u8 *buf = xalloc(len);
+	bool same = vmdk_read(c, pos, buf, len) && !memcmp(buf, want, len);
+
+	free(buf);
+	return same;
+}
+
+/* @ROUNDS writes into new grains, each of them followed by @sync. */
+static bool write_and_look(const struct vmdk_chain *c, const struct vdev *dev, int flags,
+			   int (*sync)(int fd), u64 from)
+{
+	int fd = vdev_open(dev, O_RDWR | flags);
+	u8 *buf = xalloc(3 * KIB);
+	bool good = fd >= 0;
+	struct rng rng;
+	unsigned int i;
+	u64 pos;
+
+	rng_seed(&rng, from);
+	for (i = 0; good && i < ROUNDS; i++) {
+		pos = from + i * 70 * KIB;
+		rng_fill(&rng, buf, 3 * KIB);
+		good = pwrite_all(fd, buf, 3 * KIB, pos) && (!sync || !sync(fd));
+		if (good && !in_file(c, buf, pos, 3 * KIB)) {
+			diag("byte %llu is not in the file", (unsigned long long)pos);
+			good = false;
+		}
+	}
+	free(buf);
+	close(fd);
+	return good;
+}
+
+/* Overwriting what has a place, on a disk without anything to be committed. */
+static bool overwrite_and_look(const struct vmdk_chain *c, const struct vdev *dev)
+{
+	int fd = vdev_open(dev, O_RDWR | O_DIRECT | O_DSYNC);
+	u8 *buf = xalloc(2 * KIB);
+	bool good;
+
+	fsync(fd);
+	memset(buf, 0x71, 2 * KIB);
+	good = pwrite_all(fd, buf, 2 * KIB, 0) && in_file(c, buf, 0, 2 * KIB);
+	free(buf);
+	close(fd);
+	return good;
+}
+
+static void test_background(const struct vmdk_chain *c, const struct vdev *dev, const char *name)
+{
+	const struct vmdk_extent *e = &c->images[0].extents[0];
+	int fd = vdev_open(dev, O_RDWR | O_DIRECT);
+	u64 grains = vmdk_grains(e), start = now_ms();
+	u8 *buf = xalloc(4096);
+	bool seen;
+
+	memset(buf, 0xb6, 4096);
+	ok(pwrite_all(fd, buf, 4096, DISK - MIB), "%s: a write, and no fsync", name);
+	if (vmdk_grains(e) != grains)
+		diag("it is in the file after %llu ms", (unsigned long long)(now_ms() - start));
+	seen = wait_until(vmdk_grains(e) > grains, PATIENCE_MS);
+	ok(seen, "%s: is in the file's tables after a while", name);
+	diag("%s: after %llu ms", name, (unsigned long long)(now_ms() - start));
+	ok(in_file(c, buf, DISK - MIB, 4096), "%s: with its content", name);
+	ok(vmdk_unclean(e), "%s: the image is marked as in use", name);
+	free(buf);
+	close(fd);
+}
+
+static void run_chain(struct vmdk_chain c, u32 flags, const char *name)
+{
+	struct vdev dev;
+
+	vmdk_make(&c, 31);
+	if (vmdk_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply))
+		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	ok(!vmdk_unclean(&c.images[0].extents[0]), "%s: attached, not yet in use", name);
+	ok(write_and_look(&c, &dev, O_DIRECT, fsync, 0), "%s: direct write, fsync", name);
+	ok(write_and_look(&c, &dev, O_DIRECT, fdatasync, MIB + SECTOR),
+	   "%s: direct write, fdatasync", name);
+	ok(write_and_look(&c, &dev, 0, fsync, 2 * MIB + 5 * SECTOR), "%s: buffered write, fsync",
+	   name);
+	ok(write_and_look(&c, &dev, O_DIRECT | O_DSYNC, NULL, 3 * MIB), "%s: direct O_DSYNC write",
+	   name);
+	ok(write_and_look(&c, &dev, O_SYNC, NULL, 4 * MIB), "%s: buffered O_SYNC write", name);
+	ok(overwrite_and_look(&c, &dev), "%s: O_DSYNC write over what is there", name);
+	test_background(&c, &dev, name);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0), "%s: sound and clean", name);
+	is_num(vmdk_qemu_check(&c), 0, "%s: qemu-img check", name);
+	vmdk_remove(&c);
+}
+
+int main(void)
+{
+	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	struct vmdk_chain c;
+	int ret;
+
+	ret = nl_open(&nl);
+	if (ret)
+		bail("no vdisk family: %s", err_name(ret));
+	if (!ext4 || !xfs)
+		bail("VDT_EXT4 and VDT_XFS are not set");
+	run_chain(vmdk_single(ext4, "c", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)), 0, "hosted, ext4");
+	run_chain(vmdk_single(xfs, "c", vmdk_cowd(DISK, 1024, 0)), VDISK_F_BUFFERED,
+		  "COWD, xfs, buffered");
+	c = vmdk_single(xfs, "c", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD | VMDK_NO_TABLES, 0));
+	vmdk_add_parent(&c, "p", vmdk_flat(DISK));
+	run_chain(c, 0, "delta, xfs");
+	is_num(vdev_count(&nl), 0, "nothing is left attached");
+	nl_close(&nl);
+	return tap_done();
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * First-write patches: bytes of a descriptor that change, durably, before
+ * anything else does; never when nothing is written; and refused when they
+ * would touch what is not theirs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "blk.h"
+#include "sha256.h"
+#include "shadow.h"
+#include "tap.h"
+#include "vmdk.h"
+
+#define DISK		(4 * MIB)
+#define MAX_FILES	6
+
+static struct nl nl;
+static struct nl_reply reply;
+
+/**
+ * struct subject - a chain, and what is wanted of its attachment
+ * @desc_member: index of the descriptor as a member of its own, ~0: it is
+ *	inside of the first extent
+ */
+struct subject {
+	struct vmdk_chain c;
+	u32 flags;
+	u32 desc_member;
+	struct vdisk_patch patches[VDISK_MAX_PATCHES + 1];
+	unsigned int nr_patches;
+};
+
+/* ------------------------------------------------------------------- files */
+
+static const char *files_of(const struct subject *s, unsigned int i)
+{
+	const struct vmdk_chain *c = &s->c;
+	unsigned int image;
+
+	for (image = 0; image < c->nr; image++) {
+		if (i < c->images[image].nr)
+			return c->images[image].extents[i].path;
+		i -= c->images[image].nr;
+		if (c->images[image].type && !i--)
+			return c->images[image].path;
+	}
+	return NULL;
+}
+
+struct hashes {
+	char hex[MAX_FILES][SHA256_HEX];
+};
+
+static void hash_all(const struct subject *s, struct hashes *h)
+{
+	unsigned int i;
+
+	memset(h, 0, sizeof(*h));
+	for (i = 0; i < MAX_FILES && files_of(s, i); i++) {
+		if (!sha256_file(files_of(s, i), h->hex[i]))
+			bail("cannot read %s", files_of(s, i));
+	}
+}
+
+static bool same_files(const struct subject *s, const struct hashes *before)
+{
+	struct hashes now;
+
+	hash_all(s, &now);
+	return !memcmp(&now, before, sizeof(now));
+}
+
+/* Where @text stands in the top's descriptor file. */
+static u64 find_text(const struct subject *s, const char *text)
+{
+	char buf[8192];
+	int fd = xopen(s->c.images[0].path, O_RDONLY);
+	ssize_t n = pread(fd, buf, sizeof(buf), 0);
+	char *p;
+
+	close(fd);
+	if (n < 0)
+		bail("%s: %s", s->c.images[0].path, err_name(errno));
+	p = memmem(buf, n, text, strlen(text));
+	if (!p)
+		bail("no %s in %s", text, s->c.images[0].path);
+	return p - buf;
+}
+
+static bool text_is(const struct subject *s, u64 pos, const char *want)
+{
+	char buf[64];
+	int fd = xopen(s->c.images[0].path, O_RDONLY);
+	bool same = pread_all(fd, buf, strlen(want), pos) && !memcmp(buf, want, strlen(want));
+
+	close(fd);
+	return same;
+}
+
+/* ------------------------------------------------------------------ attach */
+
+static void add_patch(struct subject *s, u32 member, u64 offset, const char *text, u32 len)
+{
+	struct vdisk_patch *p = &s->patches[s->nr_patches++];
+
+	memset(p, 0, sizeof(*p));
+	p->member = member;
+	p->offset = offset;
+	p->len = len;
+	memcpy(p->bytes, text, strlen(text));
+}
+
+static int attach(struct subject *s, struct vdev *dev)
+{
+	int fds[VMDK_MAX_IMAGES * VMDK_MAX_EXTENTS + 1], ret;
+	struct nl_req req;
+	unsigned int i, nr = vmdk_request(&req, &s->c, s->flags | VDISK_F_NO_PARTSCAN, fds);
+
+	if (s->c.images[0].type) {
+		fds[nr] = xopen(s->c.images[0].path, O_RDWR);
+		attach_member(&req, fds[nr], s->flags & VDISK_F_HARD_RDONLY ? 0 : VDISK_MEMBER_RW);
+		s->desc_member = nr++;
+	}
+	for (i = 0; i < s->nr_patches; i++)
+		nl_put(&req, VDISK_A_PATCH, &s->patches[i], sizeof(s->patches[i]));
+	ret = attach_send(&nl, &req, dev, &reply);
+	while (nr)
+		close(fds[--nr]);
+	return ret;
+}
+
+static void detach(const struct vdev *dev, const char *name)
+{
+	if (!is_err(vdev_detach(&nl, dev->id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name))
+		diag("%s", reply.text);
+}
+
+/* ------------------------------------------------------------------- tests */
+
+/* Reads, an fsync, RW to RO and back: nothing of it is a change. */
+static void test_untouched(struct subject *s, const char *name)
+{
+	struct hashes before;
+	u8 *buf = xalloc(64 * KIB);
+	struct vdev dev;
+	int fd;
+
+	hash_all(s, &before);
+	if (!is_err(attach(s, &dev), 0, "%s: attach", name))
+		bail("%s", reply.text);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	ok(pread_all(fd, buf, 64 * KIB, MIB) && !fsync(fd), "%s: a read and an fsync", name);
+	close(fd);
+	is_err(vdev_set(&nl, dev.id, VDISK_F_RDONLY, VDISK_F_RDONLY, &reply), 0, "%s: set RO",
+	       name);
+	is_err(vdev_set(&nl, dev.id, 0, VDISK_F_RDONLY, &reply), 0, "%s: set RW", name);
+	ok(same_files(s, &before), "%s: nobody wrote: no byte of any file has changed", name);
+	detach(&dev, name);
+	ok(same_files(s, &before), "%s: nor by the detach", name);
+	free(buf);
+}
+
+/* The first change: a write, a discard or zeroes. */
+static int change(int fd, unsigned int how)
+{
+	u8 *buf = xalloc(SECTOR);
+	int ret;
+
+	memset(buf, 0x44, SECTOR);
+	switch (how) {
+	case 0:
+		ret = pwrite_all(fd, buf, SECTOR, MIB) && !fsync(fd) ? 0 : -errno;
+		break;
+	case 1:
+		ret = bdev_zeroout(fd, MIB, 64 * KIB);
+		break;
+	default:
+		ret = bdev_discard(fd, MIB, 64 * KIB);
+	}
+	free(buf);
+	return ret;
+}
+
+static void test_applied(struct subject *s, unsigned int how, const char *name)
+{
+	static const char *const hows[] = { "a write", "zeroes", "a discard" };
+	u64 cid = find_text(s, "CID=") + 4, line = find_text(s, "ddb.longContentID = \"") + 21;
+	struct vdev dev;
+	int fd;
+
+	s->nr_patches = 0;
+	add_patch(s, s->desc_member, cid, "fedc1234", 8);
+	add_patch(s, s->desc_member, line, "89abcdef0123456789abcdeffedc1234", 32);
+	if (!is_err(attach(s, &dev), 0, "%s: attach", name))
+		bail("%s", reply.text);
+	ok(!text_is(s, cid, "fedc1234"), "%s: the old CID is there", name);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	is_err(change(fd, how), 0, "%s: %s", name, hows[how]);
+	ok(text_is(s, cid, "fedc1234") && text_is(s, line, "89abcdef0123456789abcdeffedc1234"),
+	   "%s: both patches are in the descriptor", name);
+	ok(text_is(s, cid + 8, "\nparentCID="), "%s: what follows is as before", name);
+	close(fd);
+	detach(&dev, name);
+	ok(text_is(s, cid, "fedc1234"), "%s: after the detach, too", name);
+	ok(vmdk_sound(&s->c, 0), "%s: sound and clean", name);
+	is_num(vmdk_qemu_check(&s->c), 0, "%s: qemu-img check", name);
+}
+
+static void run_subject(struct subject *s, const char *name)
+{
+	struct vdev dev;
+	unsigned int how;
+
+	for (how = 0; how < 3; how++) {
+		vmdk_make(&s->c, 60 + how);
+		if (!how) {
+			/* The first attachment tells which member the descriptor is. */
+			if (attach(s, &dev))
+				bail("attach: %s", reply.text);
+			vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply);
+			add_patch(s, s->desc_member, find_text(s, "CID=") + 4, "fedc1234", 8);
+			test_untouched(s, name);
+		}
+		test_applied(s, how, name);
+		vmdk_remove(&s->c);
+	}
+}
+
+/* ----------------------------------------------------------------- refusals */
+
+static void refused(struct subject *s, const struct hashes *before, const char *what)
+{
+	struct vdev dev;
+	int ret = attach(s, &dev);
+
+	if (!ok(ret < 0 && reply.text[0] && !vdev_count(&nl), "refused: %s: %s", what, reply.text))
+		diag("%s", err_name(ret));
+	if (!ret)
+		vdev_detach(&nl, dev.id, VDISK_DETACH_FORCE, &reply);
+	if (!same_files(s, before))
+		ok(false, "refused: %s: a file has changed", what);
+	s->nr_patches = 0;
+	s->flags = 0;
+}
+
+static void refuse_ranges(struct subject *s, const struct hashes *before, u64 size)
+{
+	add_patch(s, s->desc_member, size, "x", 1);
+	refused(s, before, "at the end of the file");
+	add_patch(s, s->desc_member, size - 4, "fedc1234", 8);
+	refused(s, before, "across the end of the file");
+	add_patch(s, s->desc_member, ~0ULL - 3, "fedc1234", 8);
+	refused(s, before, "an offset that overflows");
+	add_patch(s, s->desc_member, 40, "", 0);
+	refused(s, before, "no bytes");
+	add_patch(s, s->desc_member, 40, "x", VDISK_PATCH_BYTES + 1);
+	refused(s, before, "too many bytes");
+	add_patch(s, s->desc_member, 40, "x", ~0U);
+	refused(s, before, "far too many bytes");
+}
+
+static void refuse_members(struct subject *s, const struct hashes *before, u64 size)
+{
+	unsigned int i;
+
+	add_patch(s, s->desc_member + 1, 40, "x", 1);
+	refused(s, before, "a member that is none");
+	add_patch(s, VDISK_NO_MEMBER, 40, "x", 1);
+	refused(s, before, "no member");
+	add_patch(s, 2, 40, "x", 1);
+	refused(s, before, "a parent, which is read-only");
+	add_patch(s, 1, 4096, "x", 1);
+	refused(s, before, "data of a flat extent");
+	for (i = 0; i <= VDISK_MAX_PATCHES; i++)
+		add_patch(s, s->desc_member, 40 + i, "x", 1);
+	refused(s, before, "one patch too many");
+	add_patch(s, s->desc_member, 40, "x", 1);
+	add_patch(s, s->desc_member, size, "x", 1);
+	refused(s, before, "the second of two");
+	s->flags = VDISK_F_RDONLY | VDISK_F_HARD_RDONLY;
+	add_patch(s, s->desc_member, 40, "x", 1);
+	refused(s, before, "a disk that cannot be written");
+}
+
+/* A message whose attribute is not as long as the struct. */
+static void refuse_short(struct subject *s, const struct hashes *before, int extra)
+{
+	int fds[VMDK_MAX_IMAGES * VMDK_MAX_EXTENTS];
+	struct vdisk_patch p[2] = { { .len = 1, .offset = 40 } };
+	struct nl_req req;
+	struct vdev dev;
+	unsigned int nr = vmdk_request(&req, &s->c, 0, fds);
+
+	nl_put(&req, VDISK_A_PATCH, &p, sizeof(p[0]) + extra);
+	ok(attach_send(&nl, &req, &dev, &reply) < 0, "refused: an attribute of %zu bytes",
+	   sizeof(p[0]) + extra);
+	while (nr)
+		close(fds[--nr]);
+	ok(same_files(s, before), "refused: no file has changed");
+}
+
+static void test_refusals(const char *dir)
+{
+	struct subject s = { .c = vmdk_single(dir, "r", vmdk_sparse(DISK, 4096, VMDK_RGD, 50)) };
+	struct hashes before;
+	struct vdev dev;
+	struct stat st;
+
+	vmdk_add_extent(&s.c, dir, vmdk_flat(MIB));
+	vmdk_add_parent(&s.c, "p", vmdk_flat(DISK + MIB));
+	vmdk_make(&s.c, 70);
+	if (attach(&s, &dev))
+		bail("attach: %s", reply.text);
+	vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply);
+	if (stat(s.c.images[0].path, &st))
+		bail("stat: %s", err_name(errno));
+	hash_all(&s, &before);
+	refuse_ranges(&s, &before, st.st_size);
+	refuse_members(&s, &before, st.st_size);
+	refuse_short(&s, &before, -4);
+	refuse_short(&s, &before, 4);
+	is_err(attach(&s, &dev), 0, "the same without a patch is attached");
+	detach(&dev, "refusals");
+	vmdk_remove(&s.c);
+}
+
+int main(void)
+{
+	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	struct subject split = { .flags = 0 }, embedded = { .flags = 0 },
+		       flat = { .flags = VDISK_F_BUFFERED };
+	int ret;
+
+	ret = nl_open(&nl);
+	if (ret)
+		bail("no vdisk family: %s", err_name(ret));
+	if (!ext4 || !xfs)
+		bail("VDT_EXT4 and VDT_XFS are not set");
+	split.c = vmdk_single(ext4, "s", vmdk_sparse(2 * MIB, 4096, VMDK_RGD, 30));
+	vmdk_add_extent(&split.c, xfs, vmdk_sparse(2 * MIB, 64 * KIB, VMDK_RGD, 0));
+	run_subject(&split, "a descriptor of its own");
+
+	embedded.c = vmdk_single(xfs, "e", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 30));
+	run_subject(&embedded, "an embedded descriptor");
+
+	flat.c = vmdk_single(ext4, "f", vmdk_flat(DISK));
+	run_subject(&flat, "flat, buffered");
+
+	test_refusals(ext4);
+	is_num(vdev_count(&nl), 0, "nothing is left attached");
+	nl_close(&nl);
+	return tap_done();
+}

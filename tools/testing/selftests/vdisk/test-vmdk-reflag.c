@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VMDK under write load becomes read-only and back, is detached plainly, by
+ * force, and right after the last write: the image is always what was promised.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "blk.h"
+#include "sha256.h"
+#include "shadow.h"
+#include "tap.h"
+#include "vmdk.h"
+
+#define DISK	(24 * MIB)
+#define PIECE	(4 * KIB)
+
+static struct nl nl;
+static struct nl_reply reply;
+
+/* ------------------------------------------------------------------- writer */
+
+/**
+ * struct load - a thread that writes new pieces of the disk, one after another
+ * @stride: in pieces; the order visits each piece once
+ * @done: pieces written, in that order
+ * @synced: of these, how many an fsync has covered
+ * @errors: requests that failed; @last_errno says why
+ */
+struct load {
+	pthread_t thread;
+	int fd;
+	u64 stride;
+	u64 seed;
+	atomic_bool stop;
+	atomic_uint done, synced, errors;
+	atomic_int last_errno;
+};
+
+#define PIECES	(DISK / PIECE)
+
+static u64 piece_pos(const struct load *l, u64 i)
+{
+	return i * l->stride % PIECES * PIECE;
+}
+
+static void piece_content(const struct load *l, u64 i, u8 *buf)
+{
+	struct rng rng;
+
+	rng_seed(&rng, l->seed * PIECES + i);
+	rng_fill(&rng, buf, PIECE);
+}
+
+static void *load_thread(void *arg)
+{
+	struct load *l = arg;
+	u8 *buf = xalloc(PIECE);
+
+	while (!l->stop && l->done < PIECES) {
+		piece_content(l, l->done, buf);
+		if (!pwrite_all(l->fd, buf, PIECE, piece_pos(l, l->done))) {
+			l->last_errno = errno;
+			l->errors++;
+			nap();
+			continue;
+		}
+		l->done++;
+		if (l->done % 8 == 0 && !fsync(l->fd))
+			l->synced = l->done;
+	}
+	free(buf);
+	return NULL;
+}
+
+static void load_start(struct load *l, const struct vdev *dev, u64 seed)
+{
+	*l = (struct load) { .fd = vdev_open(dev, O_RDWR | O_DIRECT), .stride = 1571,
+			     .seed = seed };
+	if (l->fd < 0 || pthread_create(&l->thread, NULL, load_thread, l))
+		bail("no writer: %s", err_name(l->fd));
+}
+
+static bool load_goes_on(struct load *l, unsigned int more)
+{
+	unsigned int goal = l->done + more;
+
+	return wait_until(l->done >= goal || l->done == PIECES, 20000);
+}
+
+static void load_stop(struct load *l)
+{
+	l->stop = true;
+	pthread_join(l->thread, NULL);
+	close(l->fd);
+}
+
+/* What it wrote is there up to @sure; further pieces, up to @done, may be. */
+static void load_apply(const struct load *l, struct shadow *s, unsigned int sure)
+{
+	unsigned int i;
+
+	for (i = 0; i < sure; i++)
+		piece_content(l, i, s->data + piece_pos(l, i));
+}
+
+/* In the files, each piece that may or may not be there is one of both. */
+static bool load_settle(const struct load *l, const struct vmdk_chain *c, struct shadow *s,
+			unsigned int sure)
+{
+	u8 *now = xalloc(PIECE), *new = xalloc(PIECE);
+	unsigned int i, k;
+	bool good = true;
+	u64 pos;
+
+	/* One more than were done: it was under way. */
+	for (i = sure; good && i <= l->done && i < PIECES; i++) {
+		pos = piece_pos(l, i);
+		piece_content(l, i, new);
+		good = vmdk_read(c, pos, now, PIECE);
+		for (k = 0; good && k < PIECE; k += SECTOR) {
+			good = !memcmp(now + k, new + k, SECTOR) ||
+			       !memcmp(now + k, s->data + pos + k, SECTOR);
+		}
+		if (!good)
+			diag("piece %u at byte %llu is neither old nor new", i,
+			     (unsigned long long)pos);
+		memcpy(s->data + pos, now, PIECE);
+	}
+	free(now);
+	free(new);
+	return good;
+}
+
+/* ------------------------------------------------------------------ attaching */
+
+static void attach(struct vmdk_chain *c, struct vdev *dev)
+{
+	if (vmdk_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply))
+		bail("attach: %s: %s", err_name(reply.error), reply.text);
+}
+
+static int set(const struct vdev *dev, u32 flags)
+{
+	return vdev_set(&nl, dev->id, flags, VDISK_F_RDONLY, &reply);
+}
+
+static void hash_image(const struct vmdk_chain *c, char hex[SHA256_HEX])
+{
+	if (!sha256_file(c->images[0].extents[0].path, hex))
+		bail("cannot hash the image");
+}
+
+/* -------------------------------------------------------------------- tests */
+
+/* While read-only the image is as a clean detach leaves it, and stays so. */
+static void check_read_only(const struct vmdk_chain *c, struct load *l)
+{
+	char before[SHA256_HEX], after[SHA256_HEX];
+	unsigned int errors;
+
+	ok(!vmdk_unclean(&c->images[0].extents[0]), "read-only: not marked as in use");
+	ok(vmdk_sound(c, 0), "read-only: the image is sound and clean");
+	is_num(vmdk_qemu_check(c), 0, "read-only: qemu-img check");
+	hash_image(c, before);
+	errors = l->errors;
+	ok(wait_until(l->errors > errors + 10, 20000), "read-only: writes are tried in vain");
+	ok(l->last_errno == EIO || l->last_errno == EROFS || l->last_errno == EPERM,
+	   "read-only: they fail with %s", err_name(l->last_errno));
+	hash_image(c, after);
+	is_str(after, before, "read-only: no byte of the image changes");
+}
+
+static void test_switch(struct vmdk_chain c)
+{
+	const struct vmdk_extent *e = &c.images[0].extents[0];
+	struct load l, again;
+	struct shadow s;
+	struct vdev dev;
+
+	vmdk_make(&c, 21);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	load_start(&l, &dev, 1);
+	ok(load_goes_on(&l, 100), "writes into new grains");
+	ok(vmdk_unclean(e), "the image is marked as in use");
+	is_err(set(&dev, VDISK_F_RDONLY), -EBUSY, "RW to RO while open for writing");
+	ok(load_goes_on(&l, 20) && !l.errors, "writes go on unharmed");
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), -EBUSY,
+	       "plain detach under load");
+	ok(load_goes_on(&l, 20), "writes go on");
+	is_num(l.errors, 0, "no write has failed so far");
+	is_err(set(&dev, VDISK_F_RDONLY | VDISK_F_FORCE), 0, "RW to RO by force, under load");
+	check_read_only(&c, &l);
+	load_stop(&l);
+	load_apply(&l, &s, l.done);
+	ok(load_settle(&l, &c, &s, l.done) && vmdk_equals(&c, &s),
+	   "every write that succeeded is in the file");
+
+	is_err(set(&dev, 0), 0, "back to RW");
+	ok(!vmdk_unclean(e), "not marked before somebody writes");
+	load_start(&again, &dev, 2);
+	ok(load_goes_on(&again, 400), "writes");
+	ok(vmdk_unclean(e), "and it is marked again");
+	load_stop(&again);
+	is_num(again.errors, 0, "none has failed");
+	load_apply(&again, &s, again.done);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "detach");
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "the image is sound, clean and right");
+	is_num(vmdk_qemu_check(&c), 0, "qemu-img check");
+	ok(vmdk_qemu_equals(&c, &s), "qemu-img compare");
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+/* Back and forth: each time a few writes, each time clean while read-only. */
+static void test_toggles(struct vmdk_chain c)
+{
+	bool good = true;
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	unsigned int i;
+
+	vmdk_make(&c, 22);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	for (i = 0; good && i < 12; i++) {
+		load_start(&l, &dev, 100 + i);
+		good = load_goes_on(&l, 10);
+		if (i % 2)
+			load_stop(&l);
+		good &= !set(&dev, VDISK_F_RDONLY | VDISK_F_FORCE);
+		if (!(i % 2))
+			load_stop(&l);
+		load_apply(&l, &s, l.done);
+		good &= vmdk_sound(&c, 0) && load_settle(&l, &c, &s, l.done) &&
+			vmdk_equals(&c, &s) && !set(&dev, 0);
+	}
+	ok(good, "12 times to RO and back, with and without load");
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "detach");
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "the image is sound, clean and right");
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+static void test_forced_detach(struct vmdk_chain c, unsigned int more, const char *name)
+{
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	unsigned int sure;
+	int status;
+
+	vmdk_make(&c, 23 + more);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	load_start(&l, &dev, 7);
+	ok(load_goes_on(&l, more), "%s: writes run", name);
+	sure = l.synced;
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_FORCE, &reply), 0, "%s: detach by force",
+	       name);
+	ok(wait_until(vdev_gone(&nl, dev.id), 20000), "%s: it is gone", name);
+	ok(wait_until(l.errors, 20000), "%s: writes fail with %s", name, err_name(l.last_errno));
+	load_stop(&l);
+	status = vmdk_qemu_check(&c);
+	ok(!status || status == 3, "%s: qemu-img check: clean, or leaks", name);
+	ok(vmdk_sound(&c, VMDK_MAY_LEAK), "%s: at most unclean, with leaks", name);
+	if (l.synced > sure)
+		sure = l.synced;
+	load_apply(&l, &s, sure);
+	ok(load_settle(&l, &c, &s, sure), "%s: %u pieces are sure, %u were written", name, sure,
+	   l.done);
+	ok(vmdk_equals(&c, &s), "%s: what was fsynced is there, the rest as before", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+/* No fsync, no sync, no wait: the detach itself makes it durable. */
+static void test_write_and_detach(struct vmdk_chain c, int flags, const char *name)
+{
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	u8 *buf = xalloc(PIECE);
+	bool good = true;
+	unsigned int i;
+	int fd;
+
+	vmdk_make(&c, 24);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	fd = vdev_open(&dev, O_RDWR | flags);
+	l = (struct load) { .stride = 1571, .seed = 9 };
+	for (i = 0; good && i < 300; i++) {
+		piece_content(&l, i, buf);
+		good = pwrite_all(fd, buf, PIECE, piece_pos(&l, i));
+	}
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: writes, detach",
+	       name);
+	load_apply(&l, &s, 300);
+	ok(good && vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: everything is in the file",
+	   name);
+	attach(&c, &dev);
+	fd = vdev_open(&dev, O_RDONLY | O_DIRECT);
+	ok(shadow_equals(&s, fd, 0, DISK, 0), "%s: and on the disk, attached again", name);
+	close(fd);
+	vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply);
+	vmdk_remove(&c);
+	shadow_free(&s);
+	free(buf);
+}
+
+static struct vmdk_chain delta(const char *dir)
+{
+	struct vmdk_chain c = vmdk_single(dir, "f", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 0));
+
+	vmdk_add_parent(&c, "p", vmdk_flat(DISK));
+	return c;
+}
+
+int main(void)
+{
+	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	int ret;
+
+	ret = nl_open(&nl);
+	if (ret)
+		bail("no vdisk family: %s", err_name(ret));
+	if (!ext4 || !xfs)
+		bail("VDT_EXT4 and VDT_XFS are not set");
+	test_switch(vmdk_single(ext4, "f", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)));
+	test_toggles(vmdk_single(xfs, "f", vmdk_cowd(DISK, 4096, 0)));
+	test_forced_detach(vmdk_single(ext4, "f", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)), 60,
+			   "forced detach");
+	test_forced_detach(delta(xfs), 150, "forced detach of a delta");
+	test_forced_detach(vmdk_single(xfs, "f", vmdk_cowd(DISK, SECTOR, 0)), 30,
+			   "forced detach, COWD");
+	test_write_and_detach(vmdk_single(ext4, "f", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)),
+			      O_DIRECT, "direct");
+	test_write_and_detach(delta(xfs), 0, "delta, buffered");
+	is_num(vdev_count(&nl), 0, "nothing is left attached");
+	nl_close(&nl);
+	return tap_done();
+}
