@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <libmount.h>
 #include <unistd.h>
 #include "image-set.h"
 
@@ -126,13 +127,39 @@ static int test_bytes(int fd, const char *path, bool rw)
 }
 
 /*
+ * flock(2) of these is a byte lock of the whole file (see its manual page): it
+ * would lie over the bytes that say something, and every byte would say it.
+ */
+static bool flock_is_bytes(int fd)
+{
+	static const char *const types[] = { "nfs", "nfs4", "9p", "cifs", "smb3", "afs" };
+	struct libmnt_table *table;
+	struct libmnt_fs *fs;
+	const char *type;
+	bool yes = false;
+	struct stat st;
+	size_t i;
+
+	/* Not by statfs(2): 9p answers for the file system of the server. */
+	if (fstat(fd, &st))
+		return false;
+	table = mnt_new_table_from_file("/proc/self/mountinfo");
+	fs = table ? mnt_table_find_devno(table, st.st_dev, MNT_ITER_BACKWARD) : NULL;
+	type = fs ? mnt_fs_get_fstype(fs) : NULL;
+	for (i = 0; type && i < ARRAY_SIZE(types); i++)
+		yes |= !strcmp(type, types[i]);
+	mnt_unref_table(table);
+	return yes;
+}
+
+/*
  * On the node of a block device flock is how udev and partitioning tools agree
  * on a moment's peace; holding it for good would stop udev. A writer has O_EXCL
  * there.
  */
 static int take_flock(int fd, const char *path, bool rw, bool block)
 {
-	if (block)
+	if (block || flock_is_bytes(fd))
 		return 0;
 	if (flock(fd, (rw ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
 		if (errno == EWOULDBLOCK)
@@ -159,7 +186,7 @@ void lock_downgrade(int fd, bool block)
 	for (i = 0; i < ARRAY_SIZE(held); i++)
 		if (held[i].write_only)
 			lock_op(fd, F_OFD_SETLK, F_UNLCK, held[i].at, NULL);
-	if (!block)
+	if (!block && !flock_is_bytes(fd))
 		flock(fd, LOCK_SH | LOCK_NB);
 }
 

@@ -138,7 +138,8 @@ static void change_tracking(void **state)
 		vd_free(l);
 	}
 	/* Another reason stays when tracking goes. */
-	l = ut_parse(HEAD "CID=123\nchangeTrackPath=\"c\"\n" TAIL "ddb.iofilters = \"vmwarelwd\"\n");
+	l = ut_parse(HEAD "CID=123\nchangeTrackPath=\"c\"\n" TAIL
+		     "ddb.iofilters = \"vmwarelwd\"\n");
 	assert_true(l->flags & VD_LAYOUT_CBT && l->flags & VD_LAYOUT_RDONLY);
 	assert_false(l->flags & VD_LAYOUT_ONLY_CBT);
 	vd_free(l);
