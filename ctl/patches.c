@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 #include "image-set.h"
 
 #define LONG_DIGITS	32
+#define UUID_CHARS	36
 #define CID_DIGITS	8
 
 static int get_random(void *buf, size_t len)
@@ -33,6 +35,12 @@ static int new_cid(u32 old, u32 digits, u32 *cid)
 	return ret;
 }
 
+static int descriptor_changed(const struct set_member *m)
+{
+	return ctl_error(CTL_BUSY, "busy", m->path,
+			 "its descriptor changed while it was being opened");
+}
+
 /*
  * The text may have been changed since it was parsed, unless the file is
  * locked; a patch must not hit anything else.
@@ -44,8 +52,7 @@ static int check_place(const struct set_member *m, u64 pos, u32 len, const u32 *
 	if (pread(m->fd, text, len, (off_t)pos) != (ssize_t)len ||
 	    strspn(text, "0123456789abcdefABCDEF") != len ||
 	    (want && strtoul(text, NULL, 16) != *want))
-		return ctl_error(CTL_BUSY, "busy", m->path,
-				 "its descriptor changed while it was being opened");
+		return descriptor_changed(m);
 	return 0;
 }
 
@@ -96,17 +103,36 @@ static int add_long_cid(struct image_set *set, u32 cid)
 	return 0;
 }
 
+/* VirtualBox renews it before its first write, and children must have the parent's. */
+static int add_mod_uuid(struct image_set *set)
+{
+	const struct vd_layout *l = set->images[0].layout;
+	const struct set_member *m = &set->members[set->images[0].member];
+	char text[UUID_CHARS + 1] = "";
+	uuid_t uuid;
+
+	if (pread(m->fd, text, UUID_CHARS, (off_t)l->mod_uuid_pos) != UUID_CHARS ||
+	    uuid_parse(text, uuid) || memcmp(uuid, l->mod_uuid, sizeof(l->mod_uuid)))
+		return descriptor_changed(m);
+	uuid_generate_random(uuid);
+	uuid_unparse_lower(uuid, text);
+	add_patch(set, l->mod_uuid_pos, text);
+	return 0;
+}
+
 int set_add_patches(struct image_set *set)
 {
 	const struct vd_layout *l = set->images[0].layout;
 	u32 cid;
-	int ret;
+	int ret = 0;
 
 	set->nr_patches = 0;
-	if (!l->cid_len)
-		return 0;
-	ret = add_cid(set, &cid);
-	if (!ret && l->long_cid_len)
-		ret = add_long_cid(set, cid);
+	if (l->cid_len) {
+		ret = add_cid(set, &cid);
+		if (!ret && l->long_cid_len)
+			ret = add_long_cid(set, cid);
+	}
+	if (!ret && l->mod_uuid_len)
+		ret = add_mod_uuid(set);
 	return ret;
 }

@@ -13,7 +13,12 @@ static const char *lock_name(const struct image_set *set, const struct set_membe
 
 static const char *patch_name(const struct image_set *set, const struct vdisk_patch *p)
 {
-	return p->offset == set->images[0].layout->cid_pos ? "cid" : "long-content-id";
+	const struct vd_layout *l = set->images[0].layout;
+
+	if (l->cid_len && p->offset == l->cid_pos)
+		return "cid";
+	return l->long_cid_len && p->offset == l->long_cid_pos ? "long-content-id" :
+								  "modification-uuid";
 }
 
 static bool merges(const struct image_set *set)

@@ -13,6 +13,7 @@
 /* Digits of content ids; a line of a descriptor with its end. */
 #define LAYOUT_CID	8U
 #define LAYOUT_LONG_CID	32U
+#define LAYOUT_UUID	36U
 #define LAYOUT_LINE	(VMDK_CAP_LINE + 2U)
 
 /**
@@ -241,6 +242,11 @@ static bool layout_place_ok(u64 pos, u32 len, u32 max)
 	return len ? len <= max && pos <= VD_CAP_FILE_BYTES : !pos;
 }
 
+static bool layout_overlap(u64 pos, u32 len, u64 other, u32 other_len)
+{
+	return len && other_len && vd_overlap(pos, len, other, other_len);
+}
+
 /*
  * What is rewritten in the text. Whoever writes there looks first whether the
  * file has at these places what the layout says.
@@ -249,15 +255,19 @@ static int layout_check_places(const struct vd_layout *l, struct vd_error *err)
 {
 	bool ok = layout_place_ok(l->cid_pos, l->cid_len, LAYOUT_CID) &&
 		  layout_place_ok(l->long_cid_pos, l->long_cid_len, LAYOUT_LONG_CID) &&
+		  layout_place_ok(l->mod_uuid_pos, l->mod_uuid_len, LAYOUT_UUID) &&
 		  layout_place_ok(l->cbt_pos, l->cbt_len, LAYOUT_LINE) &&
 		  l->version_pos <= VD_CAP_FILE_BYTES;
 
 	if (l->long_cid_len && l->long_cid_len != LAYOUT_LONG_CID)
 		ok = false;
+	if (l->mod_uuid_len && l->mod_uuid_len != LAYOUT_UUID)
+		ok = false;
 	if (l->cid_len && !(l->flags & VD_LAYOUT_HAVE_CID))
 		ok = false;
-	if (l->cid_len && l->long_cid_len &&
-	    vd_overlap(l->cid_pos, l->cid_len, l->long_cid_pos, l->long_cid_len))
+	if (layout_overlap(l->cid_pos, l->cid_len, l->long_cid_pos, l->long_cid_len) ||
+	    layout_overlap(l->cid_pos, l->cid_len, l->mod_uuid_pos, l->mod_uuid_len) ||
+	    layout_overlap(l->long_cid_pos, l->long_cid_len, l->mod_uuid_pos, l->mod_uuid_len))
 		ok = false;
 	if (l->cbt_len ? !(l->flags & VD_LAYOUT_CBT) || !l->cbt_name : l->cbt_note_len)
 		ok = false;
@@ -265,9 +275,10 @@ static int layout_check_places(const struct vd_layout *l, struct vd_error *err)
 		ok = false;
 	if (!ok)
 		return vd_fail(err, -EINVAL,
-			       "layout: %u digits of a CID at %llu, %u at %llu, change tracking in %u + %u bytes at %llu",
+			       "layout: %u digits of a CID at %llu, %u at %llu, %u of a UUID at %llu, change tracking in %u + %u bytes at %llu",
 			       l->cid_len, l->cid_pos, l->long_cid_len, l->long_cid_pos,
-			       l->cbt_note_len, l->cbt_len, l->cbt_pos);
+			       l->mod_uuid_len, l->mod_uuid_pos, l->cbt_note_len, l->cbt_len,
+			       l->cbt_pos);
 	return 0;
 }
 

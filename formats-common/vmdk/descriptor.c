@@ -131,6 +131,12 @@ static int take_content_id(struct parser *p, const struct key *key, struct vmdk_
 	return take_uuid(p, key, value);
 }
 
+static int take_mod_uuid(struct parser *p, const struct key *key, struct vmdk_text value)
+{
+	note_place(p, &p->d->mod_uuid_at, value);
+	return take_uuid(p, key, value);
+}
+
 static int take_change_track(struct parser *p, const struct key *key, struct vmdk_text value)
 {
 	note_place(p, &p->d->track_line, p->line);
@@ -166,7 +172,7 @@ static const struct key keys[] = {
 	KEY("ddb.geometry.sectors", take_number, geometry[2], 0, false),
 	KEY("ddb.uuid", take_uuid, uuid, VMDK_HAVE_UUID, false),
 	KEY("ddb.uuid.image", take_uuid, image_uuid, VMDK_HAVE_IMAGE_UUID, false),
-	KEY("ddb.uuid.modification", take_uuid, mod_uuid, VMDK_HAVE_MOD_UUID, false),
+	KEY("ddb.uuid.modification", take_mod_uuid, mod_uuid, VMDK_HAVE_MOD_UUID, false),
 	KEY("ddb.uuid.parent", take_uuid, parent_uuid, VMDK_HAVE_PARENT_UUID, false),
 	KEY("ddb.uuid.parentmodification", take_uuid, parent_mod_uuid,
 	    VMDK_HAVE_PARENT_MOD_UUID, false),

@@ -40,7 +40,7 @@ struct vmdk_line {
  * struct vmdk_descriptor - everything that is understood
  * @bits: VMDK_HAVE_*
  * @lines, @nr_lines: extent lines in guest address order
- * @version_at, @cid_at, @content_id_at: the digits themselves
+ * @version_at, @cid_at, @content_id_at, @mod_uuid_at: the digits themselves
  * @track_line: the line of changeTrackPath, with its end
  * @track_note: the comment line directly before it, with its end
  * @doubled: one of those keys is there twice
@@ -74,6 +74,7 @@ struct vmdk_descriptor {
 	struct vmdk_text version_at;
 	struct vmdk_text cid_at;
 	struct vmdk_text content_id_at;
+	struct vmdk_text mod_uuid_at;
 	struct vmdk_text track_line;
 	struct vmdk_text track_note;
 	bool doubled;

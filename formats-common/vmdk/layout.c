@@ -11,6 +11,7 @@
 
 #define NO_CID 0xffffffffU
 #define LONG_CID_DIGITS 32U
+#define UUID_CHARS 36U
 
 static const char reason_tracked[] =
 	"change tracking is on: writes that it does not see would spoil incremental backups";
@@ -230,6 +231,10 @@ static void add_places(struct answer *a, struct vd_layout *head)
 	if (d->have & VMDK_HAVE_CONTENT_ID && d->content_id_at.len == LONG_CID_DIGITS) {
 		head->long_cid_pos = place(a, d->content_id_at);
 		head->long_cid_len = LONG_CID_DIGITS;
+	}
+	if (d->have & VMDK_HAVE_MOD_UUID && d->mod_uuid_at.len == UUID_CHARS) {
+		head->mod_uuid_pos = place(a, d->mod_uuid_at);
+		head->mod_uuid_len = UUID_CHARS;
 	}
 	if (d->have & VMDK_HAVE_VERSION)
 		head->version_pos = place(a, d->version_at) + d->version_at.len - 1;

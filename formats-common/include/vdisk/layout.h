@@ -72,6 +72,8 @@ struct vd_layout_seg {
  *	stand; @cid_len 0: nowhere
  * @long_cid_pos, @long_cid_len: the same for ddb.longContentID; all 32 digits or
  *	none
+ * @mod_uuid_pos, @mod_uuid_len: the same for ddb.uuid.modification; all 36
+ *	characters or none
  * @version_pos: the same for the digit of the descriptor's version; 0: none
  * @cbt_pos, @cbt_len: the same for the whole line that turns change tracking on,
  *	with its line end; @cbt_len 0: none
@@ -105,9 +107,11 @@ struct vd_layout {
 	u64 cid_pos;
 	u64 long_cid_pos;
 	u32 long_cid_len;
-	u32 cbt_len;
+	u32 mod_uuid_len;
+	u64 mod_uuid_pos;
 	u64 version_pos;
 	u64 cbt_pos;
+	u32 cbt_len;
 	u32 cbt_note_len;
 	vd_str cbt_name;
 };

@@ -178,6 +178,7 @@ rw_patches() {
 	for image in embedded separate; do
 		rw_long_cid "$image"
 	done
+	rw_mod_uuid
 	text "$rw/d.vmdk" vmfs 'RW 4096 VMFS "flat.vmdk"'
 	sed -i /^CID=/d "$rw/d.vmdk"
 	plan "$rw/d.vmdk"
@@ -209,6 +210,27 @@ rw_long_cid() {
 	check "$name: 32 digits" $? "$long"
 	same "$name: the last 8 are the CID" "${long:24}" "$(of '.patches[0].text')"
 	check "$name: the others are new" "$([ "${long:0:8}" != "${long_cid:0:8}" ]; echo $?)" "$long"
+	rm -f "$img"
+}
+
+# VirtualBox holds a child's parent by this one.
+rw_mod_uuid() {
+	local img=$rw/vbox.vmdk old=9c164d8e-1e37-447e-a57f-1439b7d6216d new
+	local name="readwrite: ddb.uuid.modification"
+
+	text "$img" vmfs 'RW 4096 VMFS "flat.vmdk"' "ddb.uuid.modification=\"$old\""
+	plan "$img"
+	same "$name: two patches" "$(of '.patches | map(.what) | join(",")')" \
+		"cid,modification-uuid" "$err"
+	same "$name: its place" \
+		"$(disk at "$img" "$(of '.patches[1].offset')" "$(of '.patches[1].length')")" "$old"
+	new=$(of '.patches[1].text')
+	[[ $new =~ ^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$ ]]
+	check "$name: a new one" $? "$new"
+	check "$name: not the old one" "$([ "$new" != "$old" ]; echo $?)" "$new"
+	sed -i /^CID=/d "$img"
+	plan "$img"
+	same "$name: alone" "$(of '.patches | map(.what) | join(",")')" modification-uuid "$err"
 	rm -f "$img"
 }
 

@@ -57,6 +57,25 @@ static void bom_and_order(void **state)
 	vd_free(l);
 }
 
+#define UUID "9c164d8e-1e37-447e-a57f-1439b7d6216d"
+
+static void modification_uuid(void **state)
+{
+	/* between what is not it */
+	static const char text[] = HEAD "CID=123\n" TAIL
+		"ddb.uuid.image=\"7160a06a-81db-41b9-a25e-5058fd33c217\"\n"
+		"ddb.uuid.modification=\"" UUID "\"\n"
+		"ddb.uuid.parentmodification=\"00000000-0000-0000-0000-000000000000\"\n";
+	struct vd_layout *l = ut_parse(text);
+
+	stands_at(text, l->mod_uuid_pos, l->mod_uuid_len, UUID);
+	assert_ptr_equal(text + l->mod_uuid_pos, strstr(text, UUID));
+	vd_free(l);
+	l = ut_parse(HEAD "CID=123\n" TAIL "ddb.uuid.modification=\"9c164d8e\"\n");
+	assert_int_equal(l->mod_uuid_len, 0);
+	vd_free(l);
+}
+
 static void no_content_id(void **state)
 {
 	struct vd_layout *l = ut_parse(HEAD TAIL);
@@ -88,6 +107,8 @@ static void twice(void **state)
 		HEAD "version=1\nCID=123\n" TAIL,
 		HEAD "CID=123\n" TAIL "ddb.longContentID=\"" LONG "\"\n"
 			"ddb.longContentID=\"" LONG "\"\n",
+		HEAD "CID=123\n" TAIL "ddb.uuid.modification=\"" UUID "\"\n"
+			"ddb.uuid.modification=\"" UUID "\"\n",
 		HEAD "CID=123\nchangeTrackPath=\"a\"\nchangeTrackPath=\"b\"\n" TAIL,
 	};
 	struct vd_layout *l;
@@ -258,7 +279,8 @@ static void extent_headers_damaged(void **state)
 static void damaged_places(void **state)
 {
 	static const char text[] = "# Disk DescriptorFile\nversion=3\nCID=123\n"
-		"ddb.longContentID=\"" LONG "\"\n# change tracking\nchangeTrackPath=\"c\"\n" TAIL;
+		"ddb.longContentID=\"" LONG "\"\nddb.uuid.modification=\"" UUID "\"\n"
+		"# change tracking\nchangeTrackPath=\"c\"\n" TAIL;
 	struct vd_layout *l = ut_parse(text), *copy = ut_xalloc(l->total);
 	struct vd_error err;
 
@@ -278,6 +300,11 @@ static void damaged_places(void **state)
 	SPOIL(copy->long_cid_len = 33);
 	SPOIL(copy->long_cid_pos = 1ULL << 63);
 	SPOIL(copy->long_cid_pos = copy->cid_pos - 31);
+	SPOIL(copy->mod_uuid_len = 35);
+	SPOIL(copy->mod_uuid_len = 37);
+	SPOIL(copy->mod_uuid_pos = UINT64_MAX);
+	SPOIL(copy->mod_uuid_pos = copy->cid_pos);
+	SPOIL(copy->mod_uuid_pos = copy->long_cid_pos - 35);
 	SPOIL(copy->version_pos = UINT64_MAX);
 	SPOIL(copy->cbt_len = 1U << 20);
 	SPOIL(copy->cbt_len = 0);
@@ -299,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cid_of_every_width),
 		cmocka_unit_test(bom_and_order),
+		cmocka_unit_test(modification_uuid),
 		cmocka_unit_test(no_content_id),
 		cmocka_unit_test(twice),
 		cmocka_unit_test(change_tracking),
