@@ -5,138 +5,22 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "blk.h"
+#include "load.h"
 #include "sha256.h"
 #include "shadow.h"
 #include "tap.h"
 #include "vmdk.h"
 
 #define DISK	(24 * MIB)
-#define PIECE	(4 * KIB)
 
 static struct nl nl;
 static struct nl_reply reply;
-
-/* ------------------------------------------------------------------- writer */
-
-/**
- * struct load - a thread that writes new pieces of the disk, one after another
- * @stride: in pieces; the order visits each piece once
- * @done: pieces written, in that order
- * @synced: of these, how many an fsync has covered
- * @errors: requests that failed; @last_errno says why
- */
-struct load {
-	pthread_t thread;
-	int fd;
-	u64 stride;
-	u64 seed;
-	atomic_bool stop;
-	atomic_uint done, synced, errors;
-	atomic_int last_errno;
-};
-
-#define PIECES	(DISK / PIECE)
-
-static u64 piece_pos(const struct load *l, u64 i)
-{
-	return i * l->stride % PIECES * PIECE;
-}
-
-static void piece_content(const struct load *l, u64 i, u8 *buf)
-{
-	struct rng rng;
-
-	rng_seed(&rng, l->seed * PIECES + i);
-	rng_fill(&rng, buf, PIECE);
-}
-
-static void *load_thread(void *arg)
-{
-	struct load *l = arg;
-	u8 *buf = xalloc(PIECE);
-
-	while (!l->stop && l->done < PIECES) {
-		piece_content(l, l->done, buf);
-		if (!pwrite_all(l->fd, buf, PIECE, piece_pos(l, l->done))) {
-			l->last_errno = errno;
-			l->errors++;
-			nap();
-			continue;
-		}
-		l->done++;
-		if (l->done % 8 == 0 && !fsync(l->fd))
-			l->synced = l->done;
-	}
-	free(buf);
-	return NULL;
-}
-
-static void load_start(struct load *l, const struct vdev *dev, u64 seed)
-{
-	*l = (struct load) { .fd = vdev_open(dev, O_RDWR | O_DIRECT), .stride = 1571,
-			     .seed = seed };
-	if (l->fd < 0 || pthread_create(&l->thread, NULL, load_thread, l))
-		bail("no writer: %s", err_name(l->fd));
-}
-
-static bool load_goes_on(struct load *l, unsigned int more)
-{
-	unsigned int goal = l->done + more;
-
-	return wait_until(l->done >= goal || l->done == PIECES, 20000);
-}
-
-static void load_stop(struct load *l)
-{
-	l->stop = true;
-	pthread_join(l->thread, NULL);
-	close(l->fd);
-}
-
-/* What it wrote is there up to @sure; further pieces, up to @done, may be. */
-static void load_apply(const struct load *l, struct shadow *s, unsigned int sure)
-{
-	unsigned int i;
-
-	for (i = 0; i < sure; i++)
-		piece_content(l, i, s->data + piece_pos(l, i));
-}
-
-/* In the files, each piece that may or may not be there is one of both. */
-static bool load_settle(const struct load *l, const struct vmdk_chain *c, struct shadow *s,
-			unsigned int sure)
-{
-	u8 *now = xalloc(PIECE), *new = xalloc(PIECE);
-	unsigned int i, k;
-	bool good = true;
-	u64 pos;
-
-	/* One more than were done: it was under way. */
-	for (i = sure; good && i <= l->done && i < PIECES; i++) {
-		pos = piece_pos(l, i);
-		piece_content(l, i, new);
-		good = vmdk_read(c, pos, now, PIECE);
-		for (k = 0; good && k < PIECE; k += SECTOR) {
-			good = !memcmp(now + k, new + k, SECTOR) ||
-			       !memcmp(now + k, s->data + pos + k, SECTOR);
-		}
-		if (!good)
-			diag("piece %u at byte %llu is neither old nor new", i,
-			     (unsigned long long)pos);
-		memcpy(s->data + pos, now, PIECE);
-	}
-	free(now);
-	free(new);
-	return good;
-}
 
 /* ------------------------------------------------------------------ attaching */
 
@@ -187,7 +71,7 @@ static void test_switch(struct vmdk_chain c)
 	vmdk_make(&c, 21);
 	vmdk_load(&c, &s);
 	attach(&c, &dev);
-	load_start(&l, &dev, 1);
+	load_start(&l, &dev, DISK, 1);
 	ok(load_goes_on(&l, 100), "writes into new grains");
 	ok(vmdk_unclean(e), "the image is marked as in use");
 	is_err(set(&dev, VDISK_F_RDONLY), -EBUSY, "RW to RO while open for writing");
@@ -205,7 +89,7 @@ static void test_switch(struct vmdk_chain c)
 
 	is_err(set(&dev, 0), 0, "back to RW");
 	ok(!vmdk_unclean(e), "not marked before somebody writes");
-	load_start(&again, &dev, 2);
+	load_start(&again, &dev, DISK, 2);
 	ok(load_goes_on(&again, 400), "writes");
 	ok(vmdk_unclean(e), "and it is marked again");
 	load_stop(&again);
@@ -232,7 +116,7 @@ static void test_toggles(struct vmdk_chain c)
 	vmdk_load(&c, &s);
 	attach(&c, &dev);
 	for (i = 0; good && i < 12; i++) {
-		load_start(&l, &dev, 100 + i);
+		load_start(&l, &dev, DISK, 100 + i);
 		good = load_goes_on(&l, 10);
 		if (i % 2)
 			load_stop(&l);
@@ -261,7 +145,7 @@ static void test_forced_detach(struct vmdk_chain c, unsigned int more, const cha
 	vmdk_make(&c, 23 + more);
 	vmdk_load(&c, &s);
 	attach(&c, &dev);
-	load_start(&l, &dev, 7);
+	load_start(&l, &dev, DISK, 7);
 	ok(load_goes_on(&l, more), "%s: writes run", name);
 	sure = l.synced;
 	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_FORCE, &reply), 0, "%s: detach by force",
@@ -288,7 +172,7 @@ static void test_write_and_detach(struct vmdk_chain c, int flags, const char *na
 	struct shadow s;
 	struct vdev dev;
 	struct load l;
-	u8 *buf = xalloc(PIECE);
+	u8 *buf = xalloc(LOAD_PIECE);
 	bool good = true;
 	unsigned int i;
 	int fd;
@@ -297,11 +181,9 @@ static void test_write_and_detach(struct vmdk_chain c, int flags, const char *na
 	vmdk_load(&c, &s);
 	attach(&c, &dev);
 	fd = vdev_open(&dev, O_RDWR | flags);
-	l = (struct load) { .stride = 1571, .seed = 9 };
-	for (i = 0; good && i < 300; i++) {
-		piece_content(&l, i, buf);
-		good = pwrite_all(fd, buf, PIECE, piece_pos(&l, i));
-	}
+	load_init(&l, DISK, 9);
+	for (i = 0; good && i < 300; i++)
+		good = load_piece(&l, fd, i, buf);
 	close(fd);
 	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: writes, detach",
 	       name);

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The machine suspends, and the file system below an image is frozen, while a
+ * disk is written to. Nothing fails, nothing is lost, and what only memory had is
+ * in the file before the machine sleeps.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "blk.h"
+#include "load.h"
+#include "shadow.h"
+#include "tap.h"
+#include "vmdk.h"
+
+#define DISK	(24 * MIB)
+#define TRIES	8
+
+/* Before the engine's own commit, at 5 s, could have been it. */
+#define EARLY_MS	4000
+
+static struct nl nl;
+static struct nl_reply reply;
+
+static void attach(struct vmdk_chain *c, struct vdev *dev)
+{
+	if (vmdk_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply))
+		bail("attach: %s: %s", err_name(reply.error), reply.text);
+}
+
+/* Everything is done but the sleep itself: processes and work queues stop and go on. */
+static bool suspend(void)
+{
+	return write_text("/sys/power/state", "freeze");
+}
+
+static void frozen(const char *dir, bool yes)
+{
+	int fd = xopen(dir, O_RDONLY | O_DIRECTORY);
+
+	if (ioctl(fd, yes ? FIFREEZE : FITHAW, 0))
+		bail("cannot %s %s: %s", yes ? "freeze" : "thaw", dir, err_name(errno));
+	close(fd);
+}
+
+/* --------------------------------------------------------------- the machine */
+
+static void test_suspend_load(struct vmdk_chain c, const char *name)
+{
+	bool good = true;
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	unsigned int i;
+
+	vmdk_make(&c, 41);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	load_start(&l, &dev, DISK, 1);
+	for (i = 0; good && i < 5; i++)
+		good = load_goes_on(&l, 20) && suspend();
+	ok(good && load_goes_on(&l, 20), "%s: suspended five times under load", name);
+	load_stop(&l);
+	is_num(l.errors, 0, "%s: no write failed", name);
+	load_apply(&l, &s, l.done);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right", name);
+	is_num(vmdk_qemu_check(&c), 0, "%s: qemu-img check", name);
+	ok(vmdk_qemu_equals(&c, &s), "%s: qemu-img compare", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+/* One write, then sleep: true if its place was in memory only, and is in the file now. */
+static bool suspend_commits(const struct vmdk_extent *e, int fd, unsigned int i, u8 *buf)
+{
+	u64 before = vmdk_grains(e), start = now_ms();
+	bool only_memory;
+
+	if (!pwrite_all(fd, buf, 4096, i * MIB))
+		bail("write: %s", err_name(errno));
+	only_memory = vmdk_grains(e) == before;
+	if (!suspend())
+		bail("suspend: %s", err_name(errno));
+	if (!only_memory || now_ms() - start > EARLY_MS) {
+		diag("too late: it took %llu ms", (unsigned long long)(now_ms() - start));
+		return false;
+	}
+	return vmdk_grains(e) > before && now_ms() - start < EARLY_MS;
+}
+
+static void test_suspend_commits(struct vmdk_chain c, const char *name)
+{
+	const struct vmdk_extent *e = &c.images[0].extents[0];
+	u8 *buf = xalloc(4096), *got = xalloc(4096);
+	bool seen = false;
+	struct vdev dev;
+	unsigned int i;
+	int fd;
+
+	vmdk_make(&c, 42);
+	attach(&c, &dev);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	memset(buf, 0x5c, 4096);
+	/* A slow machine may be too late; that says nothing. */
+	for (i = 0; !seen && i < TRIES; i++)
+		seen = suspend_commits(e, fd, i, buf);
+	ok(seen, "%s: what nobody has flushed is in the file when the machine sleeps", name);
+	ok(vmdk_read(&c, (i - 1) * MIB, got, 4096) && !memcmp(buf, got, 4096),
+	   "%s: with its content", name);
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0), "%s: sound and clean", name);
+	vmdk_remove(&c);
+	free(buf);
+	free(got);
+}
+
+/* ----------------------------------------------------------- the file system */
+
+/* Nothing was done while we looked; @l has one request at a time. */
+static bool load_stands(struct load *l)
+{
+	unsigned int done = l->done;
+
+	return !wait_until(l->done != done, 300);
+}
+
+static void test_fsfreeze_load(struct vmdk_chain c, const char *dir, const char *name)
+{
+	u8 *buf = xalloc(LOAD_PIECE);
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	int fd;
+
+	vmdk_make(&c, 43);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	load_start(&l, &dev, DISK, 2);
+	ok(load_goes_on(&l, 50), "%s: writes run", name);
+	frozen(dir, true);
+	ok(wait_until(load_stands(&l), 20000), "%s: file system frozen: they stand", name);
+	fd = vdev_open(&dev, O_RDONLY | O_DIRECT);
+	load_apply(&l, &s, l.done);
+	ok(pread_all(fd, buf, LOAD_PIECE, 0) && !memcmp(buf, s.data, LOAD_PIECE),
+	   "%s: reads go on", name);
+	close(fd);
+	frozen(dir, false);
+	ok(load_goes_on(&l, 50), "%s: thawed: they go on", name);
+	load_stop(&l);
+	is_num(l.errors, 0, "%s: none failed", name);
+	load_apply(&l, &s, l.done);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right", name);
+	is_num(vmdk_qemu_check(&c), 0, "%s: qemu-img check", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+	free(buf);
+}
+
+struct detacher {
+	pthread_t thread;
+	u32 id;
+	atomic_bool ended;
+	int ret;
+};
+
+static void *detach_thread(void *arg)
+{
+	struct detacher *d = arg;
+	struct nl_reply *answer = xalloc(sizeof(*answer));
+	struct nl own;
+
+	d->ret = nl_open(&own);
+	if (!d->ret) {
+		d->ret = vdev_detach(&own, d->id, VDISK_DETACH_PLAIN, answer);
+		nl_close(&own);
+	}
+	free(answer);
+	d->ended = true;
+	return NULL;
+}
+
+/* What is dirty can only go where nothing goes now: the detach waits, and then ends. */
+static void test_fsfreeze_detach(struct vmdk_chain c, const char *dir, const char *name)
+{
+	struct detacher d = { 0 };
+	struct shadow s;
+	struct vdev dev;
+	u8 *buf = xalloc(4096);
+	int fd;
+
+	vmdk_make(&c, 44);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	memset(buf, 0x3e, 4096);
+	if (!pwrite_all(fd, buf, 4096, 5 * MIB))
+		bail("write: %s", err_name(errno));
+	shadow_write(&s, 5 * MIB, buf, 4096);
+	frozen(dir, true);
+	close(fd);
+	d.id = dev.id;
+	if (pthread_create(&d.thread, NULL, detach_thread, &d))
+		bail("no thread");
+	ok(!wait_until(d.ended, 500), "%s: frozen: the detach waits", name);
+	frozen(dir, false);
+	ok(wait_until(d.ended, 20000), "%s: thawed: it ends", name);
+	pthread_join(d.thread, NULL);
+	is_err(d.ret, 0, "%s: well", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+	free(buf);
+}
+
+/* By force the command does not wait, and the device goes when it can. */
+static void test_fsfreeze_force(struct vmdk_chain c, const char *dir, const char *name)
+{
+	struct shadow s;
+	struct vdev dev;
+	struct load l;
+	unsigned int sure;
+
+	vmdk_make(&c, 45);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	load_start(&l, &dev, DISK, 3);
+	ok(load_goes_on(&l, 50), "%s: writes run", name);
+	frozen(dir, true);
+	ok(wait_until(load_stands(&l), 20000), "%s: frozen: they stand", name);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_FORCE, &reply), 0, "%s: the command ends",
+	       name);
+	frozen(dir, false);
+	ok(wait_until(vdev_gone(&nl, dev.id), 20000), "%s: thawed: it is gone", name);
+	load_stop(&l);
+	sure = l.synced;
+	ok(vmdk_sound(&c, VMDK_MAY_LEAK), "%s: at most unclean, with leaks", name);
+	load_apply(&l, &s, sure);
+	ok(load_settle(&l, &c, &s, sure), "%s: each sector is old or new", name);
+	ok(vmdk_equals(&c, &s), "%s: what was fsynced is there, the rest as before", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+static struct vmdk_chain delta(const char *dir)
+{
+	struct vmdk_chain c = vmdk_single(dir, "z", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 0));
+
+	vmdk_add_parent(&c, "p", vmdk_flat(DISK));
+	return c;
+}
+
+static struct vmdk_chain hosted(const char *dir)
+{
+	return vmdk_single(dir, "z", vmdk_sparse(DISK, 4096, VMDK_RGD, 0));
+}
+
+int main(void)
+{
+	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	int ret;
+
+	ret = nl_open(&nl);
+	if (ret)
+		bail("no vdisk family: %s", err_name(ret));
+	if (!ext4 || !xfs)
+		bail("VDT_EXT4 and VDT_XFS are not set");
+	if (!write_text("/sys/power/pm_test", "freezer") ||
+	    !write_text("/sys/module/suspend/parameters/pm_test_delay", "0"))
+		bail("this kernel cannot try out a suspend");
+	test_suspend_commits(hosted(ext4), "suspend, ext4");
+	test_suspend_commits(vmdk_single(xfs, "z", vmdk_cowd(DISK, 4096, 0)), "suspend, COWD");
+	test_suspend_load(hosted(ext4), "suspend, load");
+	test_suspend_load(delta(xfs), "suspend, load, delta");
+	test_fsfreeze_load(hosted(ext4), ext4, "frozen ext4");
+	test_fsfreeze_load(delta(xfs), xfs, "frozen xfs, delta");
+	test_fsfreeze_detach(hosted(xfs), xfs, "frozen xfs, detach");
+	test_fsfreeze_force(delta(xfs), xfs, "frozen xfs, force");
+	is_num(vdev_count(&nl), 0, "nothing is left attached");
+	nl_close(&nl);
+	return tap_done();
+}
