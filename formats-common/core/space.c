@@ -388,6 +388,17 @@ static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, 
 	return true;
 }
 
+/* What was not made by growing may be a hole. */
+static int take_new(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 len)
+{
+	int ret = grow(chain, space, pos + len);
+
+	if (ret || space->file->fixed || pos >= space->zeroed)
+		return ret;
+	ret = vd_file_allocate(space->file, pos, len);
+	return ret == -EOPNOTSUPP ? 0 : ret;
+}
+
 int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align, u64 *pos,
 		  u64 *len, bool *zeroed)
 {
@@ -399,10 +410,10 @@ int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 
 	if (*pos < space->end || *pos >= space->limit || space->limit - *pos < unit)
 		return -ENOSPC;
 	*len = min(*len, (space->limit - *pos) & ~(unit - 1));
-	ret = grow(chain, space, *pos + *len);
+	ret = take_new(chain, space, *pos, *len);
 	if (vd_no_space(ret) && *len > unit) {
 		*len = unit;
-		ret = grow(chain, space, *pos + *len);
+		ret = take_new(chain, space, *pos, *len);
 	}
 	if (ret)
 		return ret;
@@ -423,6 +434,8 @@ static void lower_end(struct vd_chain *chain, struct vd_space *space)
 	LIST_HEAD(gone);
 
 	vd_spin_lock(&chain->writer->lock);
+	/* It was in use: neither zeros nor space is sure unless the file becomes shorter. */
+	space->zeroed = max(space->zeroed, space->end);
 	while (!list_empty(&space->free)) {
 		last = list_entry(space->free.prev, struct vd_freed, node);
 		if (last->pos + last->len != space->end)

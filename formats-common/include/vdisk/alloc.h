@@ -145,7 +145,7 @@ void vd_io_leave(struct vd_chain *chain, unsigned int cookie);
  * @file: borrowed
  * @end: first byte that nothing refers to or has reserved
  * @limit: first byte that the format cannot refer to
- * @zeroed: bytes from here on have not been written since the file grew
+ * @zeroed: bytes from here on have not been written since the file grew, and have space
  * @floor: size that the file had when it was opened: never cut below
  * @chunk: what it grows by next
  * @free, @nr_free: ranges below @end to be used again, sorted
