@@ -19,7 +19,8 @@ int vd_token_begin(struct vd_chain *chain, struct vd_alloc *alloc, struct vd_wai
 	INIT_LIST_HEAD(&alloc->waiters);
 	vd_spin_lock(&w->lock);
 	list_for_each_entry(other, &w->tokens, node) {
-		if (!vd_overlap(other->pos, other->len, alloc->pos, alloc->len))
+		if (!vd_overlap(other->pos, other->len, alloc->pos, alloc->len) ||
+		    vd_bug(VD_BUG_NO_TOKEN))
 			continue;
 		if (other->pos > alloc->pos) {
 			/* Both begin and end at units: what is before it is ours. */

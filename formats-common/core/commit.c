@@ -20,6 +20,8 @@ int vd_writer_flush(struct vd_chain *chain, struct vd_file *file)
 
 	vd_mutex_lock(&w->flush_lock);
 	ret = READ_ONCE(w->failed) ? -EIO : vd_file_flush(file);
+	if (vd_bug(VD_BUG_LATE_CLEAN))
+		vd_atomic_set(&file->dirty, 0);
 	if (ret)
 		vd_writer_fail(chain, ret, "a flush");
 	vd_mutex_unlock(&w->flush_lock);
@@ -100,6 +102,8 @@ int vd_commit(struct vd_chain *chain)
 		return flush_files(chain);
 	/* One that starts from here on covers us: the next, whoever runs it. */
 	wanted = READ_ONCE(w->started) + 1;
+	if (vd_bug(VD_BUG_SHARE_RUNNING) && w->started != w->done)
+		wanted--;
 	vd_mb();
 	vd_mutex_lock(&w->commit_lock);
 	if (READ_ONCE(w->failed)) {

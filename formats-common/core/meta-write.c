@@ -4,6 +4,7 @@
  * commit. meta.h says what they promise, meta.c what a block is.
  */
 #include "meta-block.h"
+#include "vdisk/alloc.h"
 
 static u32 first_granule(u64 pos)
 {
@@ -156,7 +157,7 @@ VD_EXPORT(vd_meta_pin);
 /* The commit still needs what is there now. */
 static void keep_for_commit(struct vd_meta_block *block)
 {
-	if (list_empty(&block->commit) || block->shadowed)
+	if (list_empty(&block->commit) || block->shadowed || vd_bug(VD_BUG_NO_SHADOW))
 		return;
 	memcpy(block->shadow->data, block->data, VD_META_BLOCK);
 	block->shadowed = true;

@@ -199,7 +199,7 @@ void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 
 			list_add_tail(&f->node, &w->freed);
 			f = NULL;
 		}
-	} else {
+	} else if (!vd_bug(VD_BUG_FORGET)) {
 		w->forgot = true;
 	}
 	vd_spin_unlock(&w->lock);
@@ -246,7 +246,7 @@ void vd_space_snapshot(struct vd_chain *chain)
 /* Those who entered before the last change of the epoch are gone. */
 static bool drained(const struct vd_writer *w)
 {
-	return !vd_atomic_read(&w->active[!w->epoch]);
+	return !vd_atomic_read(&w->active[!w->epoch]) || vd_bug(VD_BUG_NO_DRAIN);
 }
 
 /* Under the lock: move to @ready what nobody can be using any more. */
@@ -290,6 +290,8 @@ void vd_space_unmapped(struct vd_chain *chain)
 
 	vd_spin_lock(&w->lock);
 	list_splice_tail_init(&w->unmapping, &w->limbo);
+	if (vd_bug(VD_BUG_LATE_FREED))
+		list_splice_tail_init(&w->freed, &w->limbo);
 	w->forgot_unmapping = false;
 	vd_spin_unlock(&w->lock);
 	reclaim(chain);

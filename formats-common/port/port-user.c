@@ -9,6 +9,7 @@
 
 bool (*vd_alloc_hook)(size_t size);
 void (*vd_log_hook)(const char *text);
+void (*vd_wait_hook)(void);
 unsigned int vd_bugs;
 
 static bool may_allocate(size_t size)

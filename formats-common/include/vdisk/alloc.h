@@ -205,5 +205,14 @@ int vd_mark(struct vd_chain *chain, struct vd_file *file, u64 pos, const void *b
 #define VD_BUG_NO_GROW_FLUSH	(1U << 5)	/* growth is not durable before use */
 #define VD_BUG_NO_FILL		(1U << 6)	/* units are not completed */
 #define VD_BUG_NO_BEGIN		(1U << 7)	/* marks and patches come late: not flushed */
+/* Those that take several operations at once to show. */
+#define VD_BUG_NO_SHADOW	(1U << 8)	/* a commit writes what came after its snapshot */
+#define VD_BUG_LATE_CLEAN	(1U << 9)	/* what comes during a flush counts as flushed */
+#define VD_BUG_SHARE_RUNNING	(1U << 10)	/* a flush takes a commit that had begun */
+#define VD_BUG_LATE_FREED	(1U << 11)	/* ranges freed during a commit count as unmapped */
+#define VD_BUG_NO_DRAIN		(1U << 12)	/* freed ranges do not wait for transfers */
+#define VD_BUG_NO_TOKEN		(1U << 13)	/* nobody is told of others' tokens */
+/* Those that take a failing allocation. */
+#define VD_BUG_FORGET		(1U << 14)	/* what could not be remembered is not waited for */
 
 #endif /* VDISK_ALLOC_H */
