@@ -14,7 +14,8 @@
  * second time (img-tables.h), by the library's check, and by what a guest was told
  * (oracle.c). Some are repaired, attached and written to (again.c).
  *
- * Single-threaded; --jobs makes processes.
+ * Requests come one after the other (work.c), or several are under way at once and
+ * take turns (weave.c, flow.c). Single-threaded; --jobs makes processes.
  */
 #ifndef CRASH_H
 #define CRASH_H
@@ -48,8 +49,8 @@ enum crash_what {
 	/* what the guest knows */
 	CRASH_BEGIN,		/* a request: @data is what it writes, NULL zeros */
 	CRASH_DONE,		/* it was acknowledged */
-	CRASH_FLUSH_BEGIN,
-	CRASH_FLUSH_DONE,
+	CRASH_FLUSH_BEGIN,	/* @request is its number */
+	CRASH_FLUSH_DONE,	/* the same; @len: others are in the library */
 	CRASH_END_BEGIN,	/* vd_end_write() */
 	CRASH_END_DONE,
 };
@@ -86,6 +87,7 @@ void crash_op_print(const struct crash_op *op, u32 index);
 /**
  * struct crash_file - a file of at most IMG_ROOM bytes
  * @data: zeros from @len on
+ * @space: for each sector: a write finds space there
  * @log: told each change; NULL: nobody is
  * @hook: called before a write, without any lock of the library if @hooked is
  *	the buffer that is written
@@ -93,6 +95,7 @@ void crash_op_print(const struct crash_op *op, u32 index);
 struct crash_file {
 	struct vd_file file;
 	u8 *data;
+	u8 *space;
 	u64 len;
 	struct crash_log *log;
 	void (*hook)(void *ctx);
@@ -105,6 +108,10 @@ void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed)
 void crash_file_free(struct crash_file *f);
 void crash_file_copy(struct crash_file *to, const struct crash_file *from);
 void crash_file_resize(struct crash_file *f, u64 len);
+/* Space for all of the range, whatever the disk has by the time it is written? */
+bool crash_file_secured(const struct vd_file *file, u64 pos, u64 len);
+/* Where requests are under way at once, another goes on here one time in @one_in (flow.c). */
+void crash_flow_turn(u32 one_in);
 
 /**
  * struct crash_set - the files of an image set
@@ -150,11 +157,13 @@ void crash_oracle_free(struct crash_oracle *o);
 void crash_oracle_set(struct crash_oracle *o, const u8 *content);
 /* An op of the log that says what the guest knows. */
 void crash_oracle_step(struct crash_oracle *o, const struct crash_op *op);
-/* What a reader sees while no request is under way. */
+/* What a reader sees unless a request is under way there. */
 const u8 *crash_oracle_now(const struct crash_oracle *o, u64 sector);
 /* The first sector, from byte @from on, of @buf that holds what it may not, or ~0. */
 u64 crash_oracle_judge(const struct crash_oracle *o, const u8 *buf, u64 from);
 bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *content);
+/* Is there one answer for each sector? */
+bool crash_oracle_is_sure(const struct crash_oracle *o);
 
 /* --- the format's rules (tables.c) --- */
 
@@ -174,6 +183,8 @@ bool crash_set_look(const struct crash_set *set, u32 i, struct img_tables *out, 
  * @content: what the guest reads at first
  * @clean: hash of each extent's tables when the guest begins
  * @repair_end: ops [0, repair_end) of the log repair what an earlier crash left
+ * @woven: requests are under way at once
+ * @forgetful: small allocations fail, one in four
  */
 struct crash_session {
 	struct img_case c;
@@ -186,6 +197,8 @@ struct crash_session {
 	u64 clean[CRASH_PARTS];
 	u32 requests;
 	u32 repair_end;
+	bool woven;
+	bool forgetful;
 };
 
 void crash_session_init(struct crash_session *s, const struct img_kind *kind, u64 seed);
@@ -193,7 +206,9 @@ void crash_session_free(struct crash_session *s);
 /* Begin another one with the files of @from. */
 bool crash_session_from(struct crash_session *s, const struct crash_set *from, char *rule);
 
-/* --- the guest (work.c) --- */
+/* --- the guest (work.c, weave.c) --- */
+
+enum crash_kind { CRASH_K_WRITE, CRASH_K_DISCARD, CRASH_K_UNMAP, CRASH_K_ZERO };
 
 struct crash_work {
 	struct crash_session *s;
@@ -203,6 +218,16 @@ struct crash_work {
 	char *rule;
 };
 
+#define CRASH_SCRIPTS	5	/* with a plan; any higher number: random requests */
+
+/* Tell the log and the oracle what the guest does. */
+struct crash_op *crash_note(struct crash_work *w, enum crash_what what, u32 request, u64 pos,
+			    u64 len, const void *data);
+/* A place for a request that is worth one. @last: where the last one was */
+u64 crash_random_pos(struct crash_work *w, u64 last);
+u64 crash_random_len(struct crash_work *w);
+/* Requests that take turns; all have ended when it returns. */
+bool crash_weave(struct crash_work *w);
 /* Run a script with @s->set. False: the library failed, @rule says how. */
 bool crash_work_run(struct crash_session *s, u64 seed, u32 script, char *rule);
 
@@ -249,6 +274,7 @@ bool crash_state_tears(const struct crash_state *st, u32 i);
 struct crash_stats {
 	u64 trials;
 	u64 states;
+	u64 woven;		/* of these */
 	u64 ops;
 	u64 flushes;
 	u64 again;

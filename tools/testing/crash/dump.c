@@ -93,7 +93,7 @@ void crash_dump(struct crash_walk *w)
 	FILE *f;
 	u32 i;
 
-	if (!w->s->c.foreign || w->st.nr || !*w->dump_left)
+	if (!w->s->c.foreign || w->st.nr || !*w->dump_left || !crash_oracle_is_sure(&w->oracle))
 		return;
 	(*w->dump_left)--;
 	snprintf(dir, sizeof(dir), "%s.%u", w->dump, w->dumped++);

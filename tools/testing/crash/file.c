@@ -14,10 +14,34 @@ static void log_change(struct crash_file *f, enum crash_what what, u64 pos, u64 
 		crash_log_add(f->log, what, f->file.index, pos, len, data);
 }
 
+/* Parts of sectors are no space to write a sector to, and none to give back. */
+static void set_space(struct crash_file *f, u64 pos, u64 end, bool space)
+{
+	u64 first = (pos + VD_SECTOR - 1) / VD_SECTOR, last = end / VD_SECTOR;
+
+	if (last > first)
+		memset(f->space + first, space, last - first);
+}
+
+bool crash_file_secured(const struct vd_file *file, u64 pos, u64 len)
+{
+	const struct crash_file *f = to_crash_file(file);
+	u64 s;
+
+	if (pos + len > f->len)
+		return false;
+	for (s = pos / VD_SECTOR; s * VD_SECTOR < pos + len; s++) {
+		if (!f->space[s])
+			return false;
+	}
+	return true;
+}
+
 static s64 file_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 {
 	struct crash_file *f = to_crash_file(file);
 
+	crash_flow_turn(8);
 	if (pos >= f->len)
 		return 0;
 	len = (u32)min_t(u64, len, f->len - pos);
@@ -34,18 +58,32 @@ static int file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 		return -ENOSPC;
 	if (f->hook && from >= f->hooked && from < f->hooked + f->hooked_len)
 		f->hook(f->ctx);
+	crash_flow_turn(2);
 	log_change(f, CRASH_WRITE, pos, len, buf);
 	memcpy(f->data + pos, buf, len);
 	f->len = max_t(u64, f->len, pos + len);
+	set_space(f, pos, pos + len, true);
+	crash_flow_turn(4);
 	return 0;
+}
+
+/* A flush takes long: much happens before it does its work, and after. */
+static void take_turns(void)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		crash_flow_turn(2);
 }
 
 static int file_flush(struct vd_file *file)
 {
 	struct crash_file *f = to_crash_file(file);
 
+	take_turns();
 	if (!f->log || !f->log->deaf)
 		log_change(f, CRASH_FLUSH, 0, 0, NULL);
+	take_turns();
 	return 0;
 }
 
@@ -57,8 +95,10 @@ static int file_size(struct vd_file *file, u64 *size)
 
 void crash_file_resize(struct crash_file *f, u64 len)
 {
-	if (len < f->len)
+	if (len < f->len) {
 		memset(f->data + len, 0, f->len - len);
+		set_space(f, len, f->len, false);
+	}
 	f->len = len;
 }
 
@@ -70,6 +110,7 @@ static int file_truncate(struct vd_file *file, u64 size)
 		return -ENOSPC;
 	if (file->fixed)
 		return -EINVAL;
+	crash_flow_turn(2);
 	log_change(f, CRASH_SIZE, 0, size, NULL);
 	crash_file_resize(f, size);
 	return 0;
@@ -79,6 +120,7 @@ static int file_zero(struct vd_file *file, u64 pos, u64 len)
 {
 	struct crash_file *f = to_crash_file(file);
 
+	crash_flow_turn(2);
 	if (pos >= f->len)
 		return 0;
 	len = min_t(u64, len, f->len - pos);
@@ -87,14 +129,25 @@ static int file_zero(struct vd_file *file, u64 pos, u64 len)
 	return 0;
 }
 
+static int file_punch(struct vd_file *file, u64 pos, u64 len)
+{
+	struct crash_file *f = to_crash_file(file);
+
+	file_zero(file, pos, len);
+	set_space(f, pos, min(pos + len, f->len), false);
+	return 0;
+}
+
 static int file_allocate(struct vd_file *file, u64 pos, u64 len)
 {
 	struct crash_file *f = to_crash_file(file);
 
+	if (pos + len > f->len && (file->fixed || pos + len > IMG_ROOM))
+		return -ENOSPC;
+	crash_flow_turn(2);
+	set_space(f, pos, pos + len, true);
 	if (pos + len <= f->len)
 		return 0;
-	if (file->fixed || pos + len > IMG_ROOM)
-		return -ENOSPC;
 	log_change(f, CRASH_GROW, 0, pos + len, NULL);
 	f->len = pos + len;
 	return 0;
@@ -106,7 +159,7 @@ static const struct vd_file_ops file_ops = {
 	.flush = file_flush,
 	.size = file_size,
 	.truncate = file_truncate,
-	.punch = file_zero,
+	.punch = file_punch,
 	.zero = file_zero,
 	.allocate = file_allocate,
 };
@@ -115,6 +168,7 @@ void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed)
 {
 	memset(f, 0, sizeof(*f));
 	f->data = ut_xalloc(IMG_ROOM);
+	f->space = ut_xalloc(IMG_SECTORS);
 	f->file.ops = &file_ops;
 	f->file.index = index;
 	f->file.writable = writable;
@@ -124,6 +178,7 @@ void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed)
 void crash_file_free(struct crash_file *f)
 {
 	free(f->data);
+	free(f->space);
 }
 
 void crash_file_copy(struct crash_file *to, const struct crash_file *from)
@@ -131,6 +186,7 @@ void crash_file_copy(struct crash_file *to, const struct crash_file *from)
 	crash_file_resize(to, min_t(u64, to->len, from->len));
 	memcpy(to->data, from->data, from->len);
 	to->len = from->len;
+	memset(to->space, 1, (to->len + VD_SECTOR - 1) / VD_SECTOR);
 }
 
 void crash_set_init(struct crash_set *set, const struct img_case *c)
@@ -151,6 +207,7 @@ void crash_set_init(struct crash_set *set, const struct img_case *c)
 		assert_true(len <= IMG_ROOM);
 		memcpy(set->file[i].data, data, len);
 		set->file[i].len = len;
+		memset(set->file[i].space, 1, (len + VD_SECTOR - 1) / VD_SECTOR);
 	}
 }
 

@@ -9,8 +9,10 @@
 #include "crash.h"
 
 #define MAX_JOBS	64
-#define CONTROL_STATES	100000	/* no mistake may stay unseen for longer */
+#define CONTROL_STATES	500000	/* no mistake may stay unseen for longer */
 #define MAX_BAD		3	/* of one kind, then the next */
+
+enum { SOME, NEVER, ALWAYS };
 
 static struct {
 	u64 states;
@@ -19,12 +21,14 @@ static struct {
 	u32 jobs;
 	long trial;
 	bool controls;
+	unsigned int woven, asked;	/* SOME, NEVER, ALWAYS */
 	const char *dump;
 	u32 dump_max;
 	/* of a control */
 	bool deaf;
 	bool swap;
 	bool lenient;
+	bool forgetful;
 	bool quiet;
 } opt = { .states = 100000, .seed = 1, .jobs = 1, .trial = -1, .dump_max = 40 };
 
@@ -97,16 +101,30 @@ static bool live_bad(struct crash_walk *w, const char *rule)
 	return false;
 }
 
+/* Requests at once, and scarce memory, each in a quarter of the sessions; scripts have an order. */
+static void choose_manner(struct crash_session *s, u64 dice, bool directed)
+{
+	u32 i;
+
+	s->woven = opt.woven == SOME ? !directed && !(dice % 4) : opt.woven == ALWAYS;
+	/* A device has no room for places that are lost. */
+	s->forgetful = opt.forgetful || !(dice >> 32 & 3);
+	for (i = 0; i < s->c.nr_top; i++)
+		s->forgetful &= !s->c.set.files[i]->fixed;
+}
+
 /* Up to three sessions, each but the first after a crash of the one before. */
 static bool run_sessions(struct crash_session *s, struct crash_walk *w, u64 seed, u32 trial)
 {
 	char rule[IMG_RULE] = "";
-	u32 session;
+	u32 session, script;
 
 	for (session = 0; session < 3 && w->stats->states < w->limit; session++) {
 		if (session && !crash_session_from(s, &w->next, rule))
 			return live_bad(w, rule);
-		if (!crash_work_run(s, seed + session, session ? U32_MAX : trial % 8, rule))
+		script = session ? U32_MAX : trial % 8;
+		choose_manner(s, ut_mix(seed + 77 * session), script < CRASH_SCRIPTS);
+		if (!crash_work_run(s, seed + session, script, rule))
 			return live_bad(w, rule);
 		mark_patches(s, &w->copy);
 		if (opt.swap)
@@ -198,6 +216,7 @@ static void add(struct crash_stats *to, const struct crash_stats *from)
 {
 	to->trials += from->trials;
 	to->states += from->states;
+	to->woven += from->woven;
 	to->ops += from->ops;
 	to->flushes += from->flushes;
 	to->again += from->again;
@@ -207,8 +226,8 @@ static void add(struct crash_stats *to, const struct crash_stats *from)
 
 static void print_stats(const char *name, const struct crash_stats *s)
 {
-	printf("%-14s trials %llu states %llu ops %llu flushes %llu again %llu bad %llu rate %llu\n",
-	       name, s->trials, s->states, s->ops, s->flushes, s->again, s->bad,
+	printf("%-14s trials %llu states %llu woven %llu ops %llu flushes %llu again %llu bad %llu rate %llu\n",
+	       name, s->trials, s->states, s->woven, s->ops, s->flushes, s->again, s->bad,
 	       s->states * 1000000 / max(s->usec, 1ULL));
 }
 
@@ -250,24 +269,35 @@ static bool run_all(void)
 
 /* --- controls --- */
 
+/* Some show only where requests are under way at once, one only where memory fails. */
 struct control {
 	const char *name;
 	unsigned int bugs;
+	unsigned int woven;
 	bool deaf;
 	bool swap;
+	bool forgetful;
 };
 
 static const struct control controls[] = {
-	{ "no-barrier", VD_BUG_NO_BARRIER, false, false },
-	{ "early-publish", VD_BUG_EARLY_PUBLISH, false, false },
-	{ "early-reuse", VD_BUG_EARLY_REUSE, false, false },
-	{ "no-wait", VD_BUG_NO_WAIT, false, false },
-	{ "one-copy", VD_BUG_ONE_COPY, false, false },
-	{ "no-grow-flush", VD_BUG_NO_GROW_FLUSH, false, false },
-	{ "no-fill", VD_BUG_NO_FILL, false, false },
-	{ "no-begin", VD_BUG_NO_BEGIN, false, false },
-	{ "deaf-flush", 0, true, false },
-	{ "swapped-ranks", 0, false, true },
+	{ "no-barrier", .bugs = VD_BUG_NO_BARRIER },
+	{ "early-publish", .bugs = VD_BUG_EARLY_PUBLISH },
+	{ "early-reuse", .bugs = VD_BUG_EARLY_REUSE },
+	{ "no-wait", .bugs = VD_BUG_NO_WAIT },
+	{ "one-copy", .bugs = VD_BUG_ONE_COPY },
+	{ "no-grow-flush", .bugs = VD_BUG_NO_GROW_FLUSH },
+	{ "no-fill", .bugs = VD_BUG_NO_FILL },
+	{ "no-begin", .bugs = VD_BUG_NO_BEGIN },
+	{ "deaf-flush", .deaf = true },
+	/* What is swapped is within one flush; several at once have no such order. */
+	{ "swapped-ranks", .swap = true, .woven = NEVER },
+	{ "forget", .bugs = VD_BUG_FORGET, .forgetful = true },
+	{ "no-shadow", .bugs = VD_BUG_NO_SHADOW, .woven = ALWAYS },
+	{ "late-clean", .bugs = VD_BUG_LATE_CLEAN, .woven = ALWAYS },
+	{ "share-running", .bugs = VD_BUG_SHARE_RUNNING, .woven = ALWAYS },
+	{ "late-freed", .bugs = VD_BUG_LATE_FREED, .woven = ALWAYS },
+	{ "no-drain", .bugs = VD_BUG_NO_DRAIN, .woven = ALWAYS },
+	{ "no-token", .bugs = VD_BUG_NO_TOKEN, .woven = ALWAYS },
 };
 
 static bool run_control(const struct control *control)
@@ -282,11 +312,13 @@ static bool run_control(const struct control *control)
 	/* The one whose states are all good: what is promised is not kept. */
 	opt.lenient = control->bugs != VD_BUG_NO_GROW_FLUSH;
 	opt.quiet = true;
+	opt.woven = opt.asked ? opt.asked : control->woven;
+	opt.forgetful = control->forgetful;
 	for (trial = 0; stats.states < CONTROL_STATES; trial++) {
 		for (i = 0; good && i < ARRAY_SIZE(img_kinds); i++) {
 			if (!wanted(&img_kinds[i]))
 				continue;
-			good = run_trial(&img_kinds[i], trial, stats.states + 2000, &none, &stats);
+			good = run_trial(&img_kinds[i], trial, stats.states + 5000, &none, &stats);
 			if (!good)
 				printf("control %s: caught after %llu states by %s: %s\n",
 				       control->name, stats.states, img_kinds[i].name, last_rule);
@@ -313,7 +345,7 @@ static bool run_controls(void)
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: crash [--states N] [--seed S] [--image KIND] [--jobs N] [--trial T] [-v]\n"
-		    "             [--dump DIR [--dump-max N]] | --controls | --list\n");
+		    "             [--woven always|never] [--dump DIR [--dump-max N]] | --controls | --list\n");
 }
 
 static void list_kinds(void)
@@ -329,6 +361,16 @@ static void show_log(const char *text)
 	printf("# %s\n", text);
 }
 
+static unsigned int parse_woven(const char *text)
+{
+	if (!strcmp(text, "always"))
+		return ALWAYS;
+	if (!strcmp(text, "never"))
+		return NEVER;
+	usage(stderr);
+	exit(2);
+}
+
 static void parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -337,6 +379,7 @@ static void parse(int argc, char **argv)
 		{ "image", required_argument, NULL, 'i' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "trial", required_argument, NULL, 't' },
+		{ "woven", required_argument, NULL, 'w' },
 		{ "dump", required_argument, NULL, 'd' },
 		{ "dump-max", required_argument, NULL, 'm' },
 		{ "controls", no_argument, NULL, 'c' },
@@ -362,6 +405,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 't':
 			opt.trial = strtol(optarg, NULL, 0);
+			break;
+		case 'w':
+			opt.woven = opt.asked = parse_woven(optarg);
 			break;
 		case 'd':
 			opt.dump = optarg;

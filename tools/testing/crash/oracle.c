@@ -72,20 +72,34 @@ static void done(struct crash_oracle *o, const struct crash_op *op)
 	}
 }
 
-/* Of what was acknowledged before flush @epoch began, only the last remains. */
+/*
+ * Of what was acknowledged before flush @epoch began, only the last remains. What
+ * is under way may have begun earlier.
+ */
+static void flushed_sector(struct crash_oracle *o, u64 s, u32 epoch)
+{
+	struct crash_choice *choice, **link = &o->choice[s];
+	bool found = false;
+
+	while ((choice = *link)) {
+		if (!choice->epoch || choice->epoch > epoch) {
+			link = &choice->older;
+			continue;
+		}
+		if (!found)
+			o->sure[s] = choice->content;
+		found = true;
+		*link = choice->older;
+	}
+}
+
 static void flushed(struct crash_oracle *o, u32 epoch)
 {
-	struct crash_choice *choice, **link;
 	u64 s;
 
 	for (s = 0; s < o->sectors; s++) {
-		link = &o->choice[s];
-		while ((choice = *link) && (!choice->epoch || choice->epoch > epoch))
-			link = &choice->older;
-		if (!choice)
-			continue;
-		o->sure[s] = choice->content;
-		*link = NULL;
+		if (o->choice[s])
+			flushed_sector(o, s, epoch);
 	}
 }
 
@@ -102,14 +116,18 @@ void crash_oracle_step(struct crash_oracle *o, const struct crash_op *op)
 		o->flush_epoch++;
 		break;
 	case CRASH_FLUSH_DONE:
-		flushed(o, o->flush_epoch - 1);
+		flushed(o, op->request);
 		break;
 	}
 }
 
 const u8 *crash_oracle_now(const struct crash_oracle *o, u64 sector)
 {
-	return o->choice[sector] ? o->choice[sector]->content : o->sure[sector];
+	const struct crash_choice *choice = o->choice[sector];
+
+	while (choice && !choice->epoch)
+		choice = choice->older;
+	return choice ? choice->content : o->sure[sector];
 }
 
 bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *content)
@@ -123,6 +141,15 @@ bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *conten
 			return true;
 	}
 	return false;
+}
+
+bool crash_oracle_is_sure(const struct crash_oracle *o)
+{
+	u64 s;
+
+	for (s = 0; s < o->sectors && !o->choice[s]; s++)
+		;
+	return s == o->sectors;
 }
 
 u64 crash_oracle_judge(const struct crash_oracle *o, const u8 *buf, u64 from)

@@ -69,8 +69,12 @@ static void note_changes(struct crash_session *s)
 		op->request = s->requests;
 		crash_oracle_step(&s->oracle, op);
 	}
-	crash_oracle_step(&s->oracle, crash_log_add(&s->log, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL));
-	crash_oracle_step(&s->oracle, crash_log_add(&s->log, CRASH_FLUSH_DONE, 0, 0, 0, NULL));
+	op = crash_log_add(&s->log, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL);
+	op->request = s->oracle.flush_epoch;
+	crash_oracle_step(&s->oracle, op);
+	op = crash_log_add(&s->log, CRASH_FLUSH_DONE, 0, 0, 0, NULL);
+	op->request = s->oracle.flush_epoch - 1;
+	crash_oracle_step(&s->oracle, op);
 }
 
 /* Move what the repair did behind what it may show: it was not known before. */

@@ -143,6 +143,7 @@ static bool try_state(struct crash_walk *w)
 		keep_state(w);
 	crash_state_undo(&w->st);
 	w->stats->states++;
+	w->stats->woven += w->s->woven;
 	return good || bad(w);
 }
 
@@ -308,7 +309,8 @@ static bool step(struct crash_walk *w, const struct crash_op *op)
 		crash_state_flush(&w->st, op->file);
 		break;
 	case CRASH_FLUSH_DONE:
-		w->settled = w->whole = true;
+		w->settled = !op->len;
+		w->whole = true;
 		good = enumerate(w, true);
 		w->settled = w->whole = false;
 		if (good && w->dump)

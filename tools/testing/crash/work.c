@@ -7,20 +7,23 @@
 
 #define MAX_DATA	(128 * 1024U)
 
-enum request { WRITE, DISCARD, ZERO_UNMAP, ZERO_KEEP };
+#define WRITE		CRASH_K_WRITE
+#define DISCARD		CRASH_K_DISCARD
+#define ZERO_UNMAP	CRASH_K_UNMAP
+#define ZERO_KEEP	CRASH_K_ZERO
 
 static const char *const request_name[] = {
 	"vd_write", "vd_discard", "vd_write_zeroes unmap", "vd_write_zeroes",
 };
 
-/* Tell the log and the oracle what the guest does. */
-static void note(struct crash_work *w, enum crash_what what, u32 request, u64 pos, u64 len,
-		 const void *data)
+struct crash_op *crash_note(struct crash_work *w, enum crash_what what, u32 request, u64 pos,
+			    u64 len, const void *data)
 {
 	struct crash_op *op = crash_log_add(&w->s->log, what, 0, pos, len, data);
 
 	op->request = request;
 	crash_oracle_step(&w->s->oracle, op);
+	return op;
 }
 
 /* The disk as it is now against what it must hold. */
@@ -61,13 +64,13 @@ static bool settle_discard(struct crash_work *w, u64 pos, u64 len, const u8 *old
 			return img_bad(w->rule,
 					 "live: sector %llu is neither old nor zeros after a discard",
 					 (pos + at) / VD_SECTOR);
-		note(w, CRASH_BEGIN, ++w->s->requests, pos + at, VD_SECTOR, old + at);
-		note(w, CRASH_DONE, w->s->requests, pos + at, VD_SECTOR, NULL);
+		crash_note(w, CRASH_BEGIN, ++w->s->requests, pos + at, VD_SECTOR, old + at);
+		crash_note(w, CRASH_DONE, w->s->requests, pos + at, VD_SECTOR, NULL);
 	}
 	return true;
 }
 
-static int issue(struct crash_work *w, enum request what, u64 pos, u64 len)
+static int issue(struct crash_work *w, enum crash_kind what, u64 pos, u64 len)
 {
 	switch (what) {
 	case WRITE:
@@ -82,7 +85,7 @@ static int issue(struct crash_work *w, enum request what, u64 pos, u64 len)
 	return -EINVAL;
 }
 
-static bool request(struct crash_work *w, enum request what, u64 pos, u64 len)
+static bool request(struct crash_work *w, enum crash_kind what, u64 pos, u64 len)
 {
 	const u8 *data = NULL, *old = NULL;
 	u32 id = ++w->s->requests;
@@ -99,14 +102,14 @@ static bool request(struct crash_work *w, enum request what, u64 pos, u64 len)
 			memcpy(copy + at, crash_oracle_now(&w->s->oracle, (pos + at) / VD_SECTOR),
 			       VD_SECTOR);
 	}
-	note(w, CRASH_BEGIN, id, pos, len, data);
+	crash_note(w, CRASH_BEGIN, id, pos, len, data);
 	ret = issue(w, what, pos, len);
 	if (ret)
 		return img_bad(w->rule, "live: %s [%llu, %llu): error %d", request_name[what],
 				 pos, pos + len, ret);
 	if (what == DISCARD && !settle_discard(w, pos, len, old))
 		return false;
-	note(w, CRASH_DONE, id, pos, len, NULL);
+	crash_note(w, CRASH_DONE, id, pos, len, NULL);
 	if (ut_below(&w->rng, 4))
 		return compare(w, pos, len);
 	return compare(w, w->s->c.from, w->s->c.size - w->s->c.from);
@@ -114,13 +117,14 @@ static bool request(struct crash_work *w, enum request what, u64 pos, u64 len)
 
 static bool flush(struct crash_work *w)
 {
+	u32 number = w->s->oracle.flush_epoch;
 	int ret;
 
-	note(w, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL);
+	crash_note(w, CRASH_FLUSH_BEGIN, number, 0, 0, NULL);
 	ret = vd_flush(w->chain);
 	if (ret)
 		return img_bad(w->rule, "live: vd_flush: error %d", ret);
-	note(w, CRASH_FLUSH_DONE, 0, 0, 0, NULL);
+	crash_note(w, CRASH_FLUSH_DONE, number, 0, 0, NULL);
 	return true;
 }
 
@@ -130,11 +134,11 @@ static bool end_write(struct crash_work *w)
 	const struct vdisk_segment_desc *seg = w->s->c.set.segs;
 	struct img_tables now;
 	u64 hash[CRASH_PARTS] = { 0 };
-	u32 i;
+	u32 number = w->s->oracle.flush_epoch, i;
 	int ret;
 
-	note(w, CRASH_END_BEGIN, 0, 0, 0, NULL);
-	note(w, CRASH_FLUSH_BEGIN, 0, 0, 0, NULL);
+	crash_note(w, CRASH_END_BEGIN, 0, 0, 0, NULL);
+	crash_note(w, CRASH_FLUSH_BEGIN, number, 0, 0, NULL);
 	ret = vd_end_write(w->chain);
 	if (ret)
 		return img_bad(w->rule, "live: vd_end_write: error %d", ret);
@@ -145,8 +149,8 @@ static bool end_write(struct crash_work *w)
 			return img_bad(w->rule, "live: marked after vd_end_write");
 		hash[i] = now.hash;
 	}
-	note(w, CRASH_FLUSH_DONE, 0, 0, 0, NULL);
-	note(w, CRASH_END_DONE, 0, 0, sizeof(hash), hash);
+	crash_note(w, CRASH_FLUSH_DONE, number, 0, 0, NULL);
+	crash_note(w, CRASH_END_DONE, 0, 0, sizeof(hash), hash);
 	return true;
 }
 
@@ -212,7 +216,7 @@ static bool script_reuse(struct crash_work *w)
 {
 	const struct img_case *c = &w->s->c;
 	u64 unit = c->unit, at = c->from + unit * (1 + ut_below(&w->rng, 4));
-	enum request gone = (enum request)(DISCARD + ut_below(&w->rng, 2));
+	enum crash_kind gone = (enum crash_kind)(DISCARD + ut_below(&w->rng, 2));
 
 	return write_at(w, at, unit) && write_at(w, at + unit, unit) && flush(w) &&
 	       request(w, gone, at, unit) && write_at(w, at + 4 * unit, unit) && flush(w) &&
@@ -265,7 +269,7 @@ static bool script_again(struct crash_work *w)
 	       end_write(w) && request(w, ZERO_KEEP, c->from, len) && flush(w);
 }
 
-static u64 random_len(struct crash_work *w)
+u64 crash_random_len(struct crash_work *w)
 {
 	u64 unit = w->s->c.unit;
 
@@ -284,7 +288,7 @@ static u64 random_len(struct crash_work *w)
 	return unit + VD_SECTOR;
 }
 
-static u64 random_pos(struct crash_work *w, u64 last)
+u64 crash_random_pos(struct crash_work *w, u64 last)
 {
 	const struct img_case *c = &w->s->c;
 	u64 pos, back;
@@ -308,8 +312,8 @@ static u64 random_pos(struct crash_work *w, u64 last)
 
 static bool random_request(struct crash_work *w, u64 *last)
 {
-	u64 pos = random_pos(w, *last);
-	u64 len = min_t(u64, random_len(w), w->s->c.size - pos);
+	u64 pos = crash_random_pos(w, *last);
+	u64 len = min_t(u64, crash_random_len(w), w->s->c.size - pos);
 	u64 dice = ut_below(&w->rng, 100);
 	int ret;
 
@@ -341,9 +345,31 @@ static bool script_random(struct crash_work *w)
 	return ut_below(&w->rng, 2) || end_write(w);
 }
 
-static bool (*const scripts[])(struct crash_work *w) = {
+/* Several at once, twice, and often a clean end. */
+static bool script_woven(struct crash_work *w)
+{
+	u32 n;
+
+	for (n = 0; n < 2; n++) {
+		if (!crash_weave(w) || !compare(w, 0, w->s->c.size))
+			return false;
+		if (ut_below(&w->rng, 2) && !end_write(w))
+			return false;
+	}
+	return ut_below(&w->rng, 2) || flush(w);
+}
+
+static bool (*const scripts[CRASH_SCRIPTS])(struct crash_work *w) = {
 	script_first, script_reuse, script_edges, script_fill, script_again,
 };
+
+static struct ut_rng memory_rng;
+
+/* Only places that go and come back take so little; each may be lost, no request fails. */
+static bool scarce_memory(size_t size)
+{
+	return size > 128 || ut_below(&memory_rng, 4);
+}
 
 static bool run_script(struct crash_work *w, u32 script)
 {
@@ -356,7 +382,10 @@ static bool run_script(struct crash_work *w, u32 script)
 		w->s->set.file[i].hooked = w->data;
 		w->s->set.file[i].hooked_len = MAX_DATA;
 	}
-	good = script < ARRAY_SIZE(scripts) ? scripts[script](w) : script_random(w);
+	if (w->s->woven)
+		good = script_woven(w);
+	else
+		good = script < CRASH_SCRIPTS ? scripts[script](w) : script_random(w);
 	for (i = 0; i < w->s->set.nr; i++)
 		w->s->set.file[i].hook = NULL;
 	return good && !w->rule[0];
@@ -372,7 +401,11 @@ bool crash_work_run(struct crash_session *s, u64 seed, u32 script, char *rule)
 	if (!w.chain)
 		return false;
 	w.data = ut_xalloc(MAX_DATA);
-	good = compare(&w, 0, s->c.size) && run_script(&w, script) && compare(&w, 0, s->c.size);
+	good = compare(&w, 0, s->c.size);
+	memory_rng.state = seed;
+	vd_alloc_hook = s->forgetful ? scarce_memory : NULL;
+	good = good && run_script(&w, script) && compare(&w, 0, s->c.size);
+	vd_alloc_hook = NULL;
 	vd_chain_close(w.chain);
 	free(w.data);
 	return good;
