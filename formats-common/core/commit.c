@@ -43,11 +43,15 @@ static int flush_files(struct vd_chain *chain)
 	return ret;
 }
 
+/*
+ * A file that cannot promise space ahead, or needs some to overwrite, may be full
+ * here. What is to be written is still in memory, and stays so until it fits.
+ */
 static int write_rank(struct vd_chain *chain, u32 rank)
 {
 	int ret = vd_meta_write_rank(chain->meta, rank);
 
-	return ret ? vd_writer_fail(chain, ret, "writing tables") : 0;
+	return ret && !vd_no_space(ret) ? vd_writer_fail(chain, ret, "writing tables") : ret;
 }
 
 static int write_ranks(struct vd_chain *chain)
@@ -68,26 +72,39 @@ static int write_ranks(struct vd_chain *chain)
 	return ret;
 }
 
+/* The snapshot becomes durable. All of it may have been tried before. */
+static int finish(struct vd_chain *chain)
+{
+	int ret = write_ranks(chain);
+
+	if (ret)
+		return ret;
+	vd_meta_committed(chain->meta);
+	vd_space_unmapped(chain);
+	return 0;
+}
+
 /* Under commit_lock. */
 static int commit_once(struct vd_chain *chain)
 {
-	int ret;
+	int ret = 0;
 
 	if (vd_failed(chain))
 		return -EIO;
+	if (vd_meta_committing(chain->meta))
+		ret = finish(chain);
+	if (ret)
+		return ret;
 	/* Ranges first: what unmapped them was done before, so it is in the snapshot. */
 	vd_space_snapshot(chain);
 	if (vd_meta_clean(chain->meta)) {
 		ret = flush_files(chain);
-	} else {
-		vd_meta_snapshot(chain->meta);
-		ret = write_ranks(chain);
 		if (!ret)
-			vd_meta_committed(chain->meta);
+			vd_space_unmapped(chain);
+		return ret;
 	}
-	if (!ret)
-		vd_space_unmapped(chain);
-	return ret;
+	vd_meta_snapshot(chain->meta);
+	return finish(chain);
 }
 
 int vd_commit(struct vd_chain *chain)
@@ -113,6 +130,10 @@ int vd_commit(struct vd_chain *chain)
 		vd_mb();
 		ret = commit_once(chain);
 		w->done = w->started;
+		w->result = ret;
+	} else {
+		/* The last one covers all before it. */
+		ret = w->result;
 	}
 	vd_mutex_unlock(&w->commit_lock);
 	return ret;
@@ -131,8 +152,11 @@ int vd_mark(struct vd_chain *chain, struct vd_file *file, u64 pos, const void *b
 	int ret;
 
 	vd_mutex_lock(&w->commit_lock);
-	ret = READ_ONCE(w->failed) ? -EIO :
-	      vd_meta_write_through(chain->meta, file, pos, buf, len);
+	ret = READ_ONCE(w->failed) ? -EIO : 0;
+	if (!ret && vd_meta_committing(chain->meta))
+		ret = finish(chain);
+	if (!ret)
+		ret = vd_meta_write_through(chain->meta, file, pos, buf, len);
 	if (!ret && !vd_bug(VD_BUG_NO_BEGIN))
 		ret = vd_writer_flush(chain, file);
 	vd_mutex_unlock(&w->commit_lock);
@@ -198,6 +222,7 @@ int vd_begin_alloc(struct vd_segment *seg)
 
 	if (seg->alloc_begun)
 		return 0;
+	WRITE_ONCE(seg->chain->writer->ended, false);
 	ret = seg->format->begin_alloc(seg);
 	if (!ret)
 		seg->alloc_begun = true;
@@ -242,6 +267,9 @@ int vd_end_write(struct vd_chain *chain)
 		ret = vd_commit(chain);
 	for (i = 0; !ret && i < top->nr_segs; i++)
 		ret = end_segment(chain, &top->segs[i]);
+	/* From here on the files stay as they are. */
+	if (!ret)
+		WRITE_ONCE(w->ended, true);
 	vd_mutex_unlock(&w->alloc_lock);
 	return ret;
 }

@@ -9,6 +9,22 @@ static bool range_is_sane(u64 pos, u64 len)
 	return vd_inside(pos, len, VD_CAP_FILE_BYTES);
 }
 
+/*
+ * Some numbers are answers of ours ("no place yet", "parked", "ask again",
+ * "damaged image") and loops turn on them. From a file they are an error.
+ */
+static int from_file(int ret)
+{
+	switch (ret) {
+	case -ENODATA:
+	case -EBUSY:
+	case -EAGAIN:
+	case -EUCLEAN:
+		return -EIO;
+	}
+	return ret > 0 ? -EIO : ret;
+}
+
 int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 {
 	u8 *to = buf;
@@ -20,7 +36,7 @@ int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 		s64 got = file->ops->read(file, pos, to, len);
 
 		if (got < 0)
-			return (int)got;
+			return from_file((int)got);
 		if (!got || got > len)
 			return -EIO;
 		to += got;
@@ -62,7 +78,7 @@ int vd_file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 
 	if (ret)
 		return ret;
-	ret = file->ops->write(file, pos, buf, len);
+	ret = from_file(file->ops->write(file, pos, buf, len));
 	vd_atomic_set(&file->dirty, 1);
 	return ret;
 }
@@ -76,7 +92,7 @@ int vd_file_truncate(struct vd_file *file, u64 size)
 		return ret;
 	if (file->fixed || !file->ops->truncate)
 		return -EOPNOTSUPP;
-	ret = file->ops->truncate(file, size);
+	ret = from_file(file->ops->truncate(file, size));
 	vd_atomic_set(&file->dirty, 1);
 	return ret;
 }
@@ -90,7 +106,7 @@ int vd_file_punch(struct vd_file *file, u64 pos, u64 len)
 		return ret;
 	if (!file->ops->punch)
 		return -EOPNOTSUPP;
-	ret = file->ops->punch(file, pos, len);
+	ret = from_file(file->ops->punch(file, pos, len));
 	vd_atomic_set(&file->dirty, 1);
 	return ret;
 }
@@ -121,9 +137,9 @@ int vd_file_zero(struct vd_file *file, u64 pos, u64 len, bool unmap)
 		return ret;
 	ret = -EOPNOTSUPP;
 	if (unmap && file->ops->punch)
-		ret = file->ops->punch(file, pos, len);
+		ret = from_file(file->ops->punch(file, pos, len));
 	if (ret == -EOPNOTSUPP && file->ops->zero)
-		ret = file->ops->zero(file, pos, len);
+		ret = from_file(file->ops->zero(file, pos, len));
 	if (ret == -EOPNOTSUPP)
 		return write_zeroes(file, pos, len);
 	vd_atomic_set(&file->dirty, 1);
@@ -139,7 +155,7 @@ int vd_file_allocate(struct vd_file *file, u64 pos, u64 len)
 		return ret;
 	if (!file->ops->allocate)
 		return -EOPNOTSUPP;
-	ret = file->ops->allocate(file, pos, len);
+	ret = from_file(file->ops->allocate(file, pos, len));
 	vd_atomic_set(&file->dirty, 1);
 	return ret;
 }
@@ -154,6 +170,6 @@ int vd_file_flush(struct vd_file *file)
 {
 	if (!file->writable || !vd_atomic_xchg(&file->dirty, 0))
 		return 0;
-	return file->ops->flush(file);
+	return from_file(file->ops->flush(file));
 }
 VD_EXPORT(vd_file_flush);

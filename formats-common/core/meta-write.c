@@ -215,6 +215,11 @@ bool vd_meta_clean(const struct vd_meta *meta)
 	return !READ_ONCE(meta->committing);
 }
 
+bool vd_meta_committing(const struct vd_meta *meta)
+{
+	return READ_ONCE(meta->committing);
+}
+
 bool vd_meta_pressed(const struct vd_meta *meta)
 {
 	return READ_ONCE(meta->held) > meta->max_held / 2;
@@ -229,6 +234,8 @@ void vd_meta_snapshot(struct vd_meta *meta)
 
 	vd_spin_lock(&meta->lock);
 	WRITE_ONCE(meta->committing, true);
+	/* Who finds nothing dirty must see this; pairs with vd_meta_clean(). */
+	vd_mb();
 	memset(meta->ranks, 0, sizeof(meta->ranks));
 	while (!list_empty(&meta->dirty)) {
 		block = list_entry(meta->dirty.next, struct vd_meta_block, dirty);
@@ -382,6 +389,10 @@ int vd_meta_write_through(struct vd_meta *meta, struct vd_file *file, u64 pos, c
 	ret = vd_file_write(file, base + from, meta->bounce + from, to - from);
 	if (ret)
 		forget_change(meta, file, pos);
+	/* The block may have gone meanwhile, and who reads it again may have the old bytes. */
+	vd_spin_lock(&meta->lock);
+	meta->gen++;
+	vd_spin_unlock(&meta->lock);
 	return ret;
 }
 

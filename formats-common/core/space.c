@@ -272,6 +272,8 @@ static void reclaim(struct vd_chain *chain)
 	struct vd_freed *f;
 	LIST_HEAD(ready);
 
+	if (READ_ONCE(w->ended))
+		return;
 	vd_spin_lock(&w->lock);
 	collect_ready(w, &ready);
 	vd_spin_unlock(&w->lock);
@@ -308,22 +310,22 @@ static u64 align_up(u64 n, u64 align)
 static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_freed *f, u64 pos,
 		      u64 len)
 {
-	struct vd_freed *tail = NULL;
-	u64 end = f->pos + f->len;
+	struct vd_freed *tail = vd_zalloc(sizeof(*tail));
+	u64 end;
 
-	/* Without memory for a second piece the tail is given up. */
-	if (pos > f->pos && pos + len < end)
-		tail = vd_zalloc(sizeof(*tail));
 	vd_spin_lock(&chain->writer->lock);
+	end = f->pos + f->len;
 	if (pos > f->pos) {
 		f->len = pos - f->pos;
-		if (tail) {
+		/* Without memory for a second piece the tail is given up. */
+		if (tail && pos + len < end) {
 			tail->space = space;
 			tail->pos = pos + len;
 			tail->len = end - tail->pos;
 			tail->zeroed = f->zeroed;
 			list_add(&tail->node, &f->node);
 			space->nr_free++;
+			tail = NULL;
 		}
 		f = NULL;
 	} else {
@@ -338,6 +340,7 @@ static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_
 	}
 	vd_spin_unlock(&chain->writer->lock);
 	vd_free(f);
+	vd_free(tail);
 }
 
 /* The first free range that holds a unit. Only we take, so it stays when the lock goes. */

@@ -34,7 +34,8 @@ struct vd_freed {
  *	have entered before @epoch changed
  * @forgot: a range was freed without memory to remember it, since the last
  *	snapshot; @forgot_unmapping: before it
- * @started, @done: commits, counted
+ * @started, @done: commits, counted; @result: of the last one
+ * @ended: vd_end_write() was the last change: free ranges stay as they are
  * @epoch, @active: see vd_io_enter()
  * @chunk: what spaces begin to grow by
  */
@@ -59,6 +60,8 @@ struct vd_writer {
 	bool forgot_unmapping;
 	unsigned int started;
 	unsigned int done;
+	int result;
+	bool ended;
 	unsigned int epoch;
 	vd_atomic active[2];
 	u32 chunk;

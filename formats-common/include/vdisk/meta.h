@@ -92,6 +92,7 @@ bool vd_meta_pressed(const struct vd_meta *meta);
  * a commit's writes may sleep. @rank counts from 0 to VD_META_RANKS - 1.
  */
 void vd_meta_snapshot(struct vd_meta *meta);
+bool vd_meta_committing(const struct vd_meta *meta);	/* a snapshot is not yet durable */
 bool vd_meta_has_rank(const struct vd_meta *meta, u32 rank);
 int vd_meta_write_rank(struct vd_meta *meta, u32 rank);	/* marks the files dirty */
 /* Durable: the snapshot's blocks are clean. Without it they stay as they are. */

@@ -317,9 +317,10 @@ static void disarm(struct run *r)
 	power_heal(&r->set);
 }
 
+/* A table for which there is no space stays in memory until there is. */
 static void check_forever(struct run *r)
 {
-	bool must = r->flush_hit || r->table_hit;
+	bool must = r->flush_hit || (r->table_hit && r->a->error != ENOSPC);
 
 	if (must && !vd_failed(r->chain))
 		bad(r, "a failed %s is forgotten", r->flush_hit ? "flush" : "table write");
