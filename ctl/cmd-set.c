@@ -66,6 +66,17 @@ static int option(struct change *c, int id, const char *arg)
 	}
 }
 
+/* The kernel does not wait long for a file system; we do. */
+static int set_flags(struct klink *nl, u32 id, const struct change *c)
+{
+	int ret;
+
+	do {
+		ret = klink_set(nl, id, c->flags, c->mask);
+	} while (ret && nl->error == -EINPROGRESS);
+	return ret;
+}
+
 static int apply(const struct change *c, const char *what)
 {
 	const struct device *dev;
@@ -76,7 +87,7 @@ static int apply(const struct change *c, const char *what)
 	ret = devices_get(&nl, &devs);
 	if (!ret)
 		ret = devices_find(&devs, what, &dev);
-	if (!ret && klink_set(&nl, dev->id, c->flags, c->mask)) {
+	if (!ret && set_flags(&nl, dev->id, c)) {
 		ret = klink_error(&nl, what);
 		if (nl.error == -EBUSY)
 			hint_device_users(dev->id);

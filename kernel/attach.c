@@ -78,12 +78,15 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	spin_lock_init(&dev->unit_lock);
 	init_waitqueue_head(&dev->unit_wait);
 	init_waitqueue_head(&dev->rescue_wait);
-	INIT_LIST_HEAD(&dev->slow_list);
-	init_llist_head(&dev->retry);
+	vdisk_slow_setup(dev);
 	mutex_init(&dev->ctl_mutex);
 	vdisk_write_setup(dev);
 	mutex_init(&dev->bounce_lock);
 	init_completion(&dev->gone);
+	init_completion(&dev->quiet_done);
+	complete_all(&dev->quiet_done);
+	INIT_WORK(&dev->quiet_work, vdisk_quiet_fn);
+	INIT_WORK(&dev->sync_work, vdisk_sync_fn);
 	INIT_WORK(&dev->error_work, vdisk_error_fn);
 	INIT_WORK(&dev->detach_work, vdisk_detach_fn);
 	for (i = 0; i < VDISK_SLOW_WORKERS; i++) {
@@ -171,7 +174,7 @@ static int vdisk_open_chain(struct vdisk_device *dev, struct vdisk_attach *a,
 	ret = vd_chain_open(&desc, &dev->chain, err);
 	if (ret)
 		return ret;
-	if (!dev->chain->size || dev->chain->size % dev->sector_size)
+	if (!dev->chain->size || !IS_ALIGNED(dev->chain->size, dev->sector_size))
 		return vd_fail(err, -EINVAL, "the disk's size %llu is no multiple of %u bytes",
 			       dev->chain->size, dev->sector_size);
 	for (i = 0; i < dev->chain->nr_segs; i++)
@@ -327,6 +330,7 @@ void vdisk_stop_engine(struct vdisk_device *dev)
 	if (dev->rescuer)
 		kthread_stop(dev->rescuer);
 	dev->rescuer = NULL;
+	cancel_delayed_work_sync(&dev->later_work);
 	vdisk_write_stop(dev);
 	if (dev->wq)
 		destroy_workqueue(dev->wq);

@@ -96,23 +96,54 @@ struct vdisk_device *vdisk_get_next(unsigned long *id)
 	return dev;
 }
 
-/* Before the machine sleeps or stops: nobody is going to ask for the rest. */
-void vdisk_commit_all(void)
+/* --- before the machine sleeps or stops --- */
+
+/* No image may keep the machine from it. */
+#define VDISK_SYNC_WAIT	(10 * HZ)
+
+static atomic_t vdisk_syncing = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(vdisk_sync_wait);
+
+void vdisk_sync_fn(struct work_struct *work)
+{
+	struct vdisk_device *dev = container_of(work, struct vdisk_device, sync_work);
+	struct vdisk_scope scope;
+
+	vdisk_scope_enter(dev, &scope);
+	if (READ_ONCE(dev->sync_ends))
+		vd_end_write(dev->chain);
+	else
+		vd_commit(dev->chain);
+	vdisk_scope_leave(&scope);
+	if (atomic_dec_and_test(&vdisk_syncing))
+		wake_up(&vdisk_sync_wait);
+}
+
+static void vdisk_sync_start(struct vdisk_device *dev, bool end)
+{
+	mutex_lock(&dev->ctl_mutex);
+	if (READ_ONCE(dev->state) == VDISK_STATE_LIVE && !READ_ONCE(dev->dead)) {
+		WRITE_ONCE(dev->sync_ends, end);
+		atomic_inc(&vdisk_syncing);
+		if (!queue_work(dev->wq, &dev->sync_work))
+			atomic_dec(&vdisk_syncing);
+	}
+	mutex_unlock(&dev->ctl_mutex);
+}
+
+/* Nobody is going to ask for what is in memory only. All at once, for none may be slow. */
+void vdisk_sync_all(bool end)
 {
 	struct vdisk_device *dev;
-	struct vdisk_scope scope;
 	unsigned long id = 0;
 
 	for (; (dev = vdisk_get_next(&id)); id++) {
-		mutex_lock(&dev->ctl_mutex);
-		if (dev->chain && READ_ONCE(dev->state) == VDISK_STATE_LIVE) {
-			vdisk_scope_enter(dev, &scope);
-			vd_commit(dev->chain);
-			vdisk_scope_leave(&scope);
-		}
-		mutex_unlock(&dev->ctl_mutex);
+		vdisk_sync_start(dev, end);
 		vdisk_put(dev);
 	}
+	if (!wait_event_timeout(vdisk_sync_wait, !atomic_read(&vdisk_syncing), VDISK_SYNC_WAIT))
+		pr_warn("vdisk: %d disks could not be written in time\n",
+			atomic_read(&vdisk_syncing));
 }
 
 /* The work takes a reference over. Any context. */
@@ -245,12 +276,15 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	del_gendisk(dev->disk);
 	/* A completion may have published its transfer and still be kicking workers. */
 	synchronize_rcu();
+	/* Who found the device alive has queued its work; from here on nobody does. */
+	mutex_lock(&dev->ctl_mutex);
+	mutex_unlock(&dev->ctl_mutex);
+	flush_work(&dev->quiet_work);
+	flush_work(&dev->sync_work);
 	vdisk_stop_engine(dev);
 	dev->detach_error = vdisk_end_write(dev);
-	/* A SET may still be flushing the files. */
-	mutex_lock(&dev->ctl_mutex);
+	dev->detach_lost = vd_failed(dev->chain) || !vd_clean(dev->chain);
 	vdisk_release_members(dev);
-	mutex_unlock(&dev->ctl_mutex);
 	trace_vdisk_detach(dev->id, size);
 	/* As before it was there: who still holds a reference finds no device. */
 	WRITE_ONCE(dev->state, VDISK_STATE_NEW);
@@ -293,11 +327,15 @@ static int vdisk_await(struct vdisk_device *dev, struct vd_error *err)
 		return vd_fail(err, -EINTR, "interrupted; vdisk%u is still detaching", dev->id);
 	if (left)
 		vdisk_end_work(dev);
-	if (left && dev->detach_error)
+	if (!left || !dev->detach_error)
+		return 0;
+	if (dev->detach_lost)
 		return vd_fail(err, dev->detach_error,
 			       "vdisk%u is detached, but its last commit failed (%d): recent writes may be lost",
 			       dev->id, dev->detach_error);
-	return 0;
+	return vd_fail(err, dev->detach_error,
+		       "vdisk%u is detached and everything is written, but the image could not be closed (%d): the next attach checks it",
+		       dev->id, dev->detach_error);
 }
 
 static int vdisk_detach_lazy(struct vdisk_device *dev, struct vd_error *err)
@@ -328,10 +366,15 @@ static int vdisk_detach_lazy(struct vdisk_device *dev, struct vd_error *err)
 /* No mutex here that a stuck file system could hold. */
 static int vdisk_detach_force(struct vdisk_device *dev)
 {
+	struct vdisk_scope scope;
+
 	WRITE_ONCE(dev->dead, true);
 	/* Pairs with the list additions: what slips past is failed by its server. */
 	smp_mb();
+	/* Reclaim could wait for the very file that hangs. */
+	vdisk_scope_enter(dev, &scope);
 	vdisk_fail_queued(dev);
+	vdisk_scope_leave(&scope);
 	if (vdisk_claim(dev))
 		vdisk_start_detach(dev);
 	if (wait_for_completion_timeout(&dev->gone, VDISK_WAIT))
@@ -406,14 +449,53 @@ static int vdisk_drain_writes(struct vdisk_device *dev, struct vd_error *err)
 		writes = 0;
 		blk_mq_tagset_busy_iter(&dev->set, vdisk_count_write, &writes);
 		if (!writes)
-			break;
-		if (time_after(jiffies, end) || fatal_signal_pending(current))
+			return 0;
+		if (time_after(jiffies, end))
 			return vd_fail(err, -EBUSY, "vdisk%u: %u writes are still inside a file",
 				       dev->id, writes);
-		schedule_timeout_killable(1);
+		schedule_timeout_uninterruptible(1);
 	}
-	if (vdisk_end_write(dev))
-		return vd_fail(err, -EIO, "vdisk%u: the commit before read-only failed", dev->id);
+}
+
+/*
+ * The end of writing, for a SET that makes the disk read-only. In a worker: a
+ * signal to whoever asked must not become an error of the files, and generic
+ * netlink must not wait for them.
+ */
+void vdisk_quiet_fn(struct work_struct *work)
+{
+	struct vdisk_device *dev = container_of(work, struct vdisk_device, quiet_work);
+	int ret;
+
+	ret = vdisk_drain_writes(dev, &dev->quiet_err);
+	if (!ret && vdisk_end_write(dev))
+		ret = vd_fail(&dev->quiet_err, -EIO,
+			      "vdisk%u: the commit before read-only failed", dev->id);
+	mutex_lock(&dev->ctl_mutex);
+	if (ret) {
+		WRITE_ONCE(dev->flags, dev->flags ^ dev->quiet_changed);
+		set_disk_ro(dev->disk, false);
+	} else {
+		disk_uevent(dev->disk, KOBJ_CHANGE);
+		vdisk_event(dev, VDISK_EVENT_CHANGE);
+	}
+	dev->quieting = false;
+	mutex_unlock(&dev->ctl_mutex);
+	complete_all(&dev->quiet_done);
+}
+
+/* 0: no such work is under way. */
+static int vdisk_await_quiet(struct vdisk_device *dev, struct vd_error *err)
+{
+	long left = wait_for_completion_killable_timeout(&dev->quiet_done, 2 * VDISK_WAIT);
+
+	if (left < 0)
+		return vd_fail(err, -EINTR, "interrupted; vdisk%u is still becoming read-only",
+			       dev->id);
+	if (!left)
+		return vd_fail(err, -EINPROGRESS,
+			       "vdisk%u is becoming read-only; its files are still being written",
+			       dev->id);
 	return 0;
 }
 
@@ -434,31 +516,53 @@ static int vdisk_set_flags(struct vdisk_device *dev, u32 flags, u32 mask, bool f
 	return ret;
 }
 
-/* All of the flags or none of them. May sleep, for a file system too. */
+/* Under ctl_mutex: true if the end of writing goes on in a worker. */
+static bool vdisk_set_locked(struct vdisk_device *dev, u32 old)
+{
+	u32 changed = old ^ dev->flags;
+
+	if (changed & VDISK_F_RDONLY)
+		set_disk_ro(dev->disk, !(old & VDISK_F_RDONLY));
+	if (!(changed & ~old & VDISK_F_RDONLY)) {
+		disk_uevent(dev->disk, KOBJ_CHANGE);
+		vdisk_event(dev, VDISK_EVENT_CHANGE);
+		return false;
+	}
+	dev->quieting = true;
+	dev->quiet_changed = changed;
+	memset(&dev->quiet_err, 0, sizeof(dev->quiet_err));
+	reinit_completion(&dev->quiet_done);
+	queue_work(dev->wq, &dev->quiet_work);
+	return true;
+}
+
+/*
+ * All of the flags or none of them. Waits for files, but not for long:
+ * -EINPROGRESS asks for the same once more.
+ */
 int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct vd_error *err)
 {
-	u32 old, changed;
+	bool quiet = false;
+	u32 old;
 	int ret;
 
+	ret = vdisk_await_quiet(dev, err);
+	if (ret)
+		return ret;
 	if (mutex_lock_killable(&dev->ctl_mutex))
 		return vd_fail(err, -EINTR, "interrupted");
 	old = dev->flags;
-	ret = vdisk_set_flags(dev, flags, mask, force, err);
-	if (ret)
-		goto out;
-	changed = old ^ dev->flags;
-	if (changed & VDISK_F_RDONLY)
-		set_disk_ro(dev->disk, !(old & VDISK_F_RDONLY));
-	if (changed & ~old & VDISK_F_RDONLY)
-		ret = vdisk_drain_writes(dev, err);
-	if (ret) {
-		WRITE_ONCE(dev->flags, old);
-		set_disk_ro(dev->disk, false);
-		goto out;
-	}
-	disk_uevent(dev->disk, KOBJ_CHANGE);
-	vdisk_event(dev, VDISK_EVENT_CHANGE);
-out:
+	if (dev->quieting)
+		ret = vd_fail(err, -EINPROGRESS, "vdisk%u is becoming read-only", dev->id);
+	else
+		ret = vdisk_set_flags(dev, flags, mask, force, err);
+	if (!ret)
+		quiet = vdisk_set_locked(dev, old);
 	mutex_unlock(&dev->ctl_mutex);
+	if (!quiet)
+		return ret;
+	ret = vdisk_await_quiet(dev, err);
+	if (!ret && dev->quiet_err.code)
+		ret = vd_fail(err, dev->quiet_err.code, "%s", dev->quiet_err.text);
 	return ret;
 }

@@ -109,14 +109,19 @@ static s64 vdisk_file_read_once(struct vdisk_file *vfile, u64 pos, void *buf, u3
 	return vdisk_file_read_bounce(vfile, pos, buf, len);
 }
 
+/* "Again" from one who was told that we can wait is taken at its word, not for ever. */
 static s64 vdisk_file_op_read(struct vd_file *vf, u64 pos, void *buf, u32 len)
 {
 	struct vdisk_file *vfile = to_vdisk_file(vf);
-	u32 done = 0;
+	u32 done = 0, tries = 0;
 	s64 ret;
 
 	while (done < len) {
 		ret = vdisk_file_read_once(vfile, pos + done, buf + done, len - done);
+		if (ret == -EAGAIN && ++tries < VDISK_READ_TRIES && !READ_ONCE(vfile->dev->dead)) {
+			msleep(VDISK_RETRY_MAX_MS);
+			continue;
+		}
 		if (ret < 0)
 			return ret;
 		if (!ret)
@@ -169,8 +174,17 @@ static int vdisk_fallocate(struct vd_file *vf, int mode, u64 pos, u64 len)
 	return vfs_fallocate(file, mode, pos, len);
 }
 
+/* What a block device can zero or discard: whole blocks of its own. */
+static bool vdisk_file_whole_blocks(struct vdisk_file *vfile, u64 pos, u64 len)
+{
+	return !vdisk_file_is_bdev(vfile) ||
+	       IS_ALIGNED(pos | len, bdev_logical_block_size(I_BDEV(vfile->inode)));
+}
+
 static int vdisk_file_op_punch(struct vd_file *vf, u64 pos, u64 len)
 {
+	if (!vdisk_file_whole_blocks(to_vdisk_file(vf), pos, len))
+		return -EOPNOTSUPP;
 	return vdisk_fallocate(vf, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos, len);
 }
 
@@ -205,8 +219,10 @@ static int vdisk_write_zero_pages(struct vdisk_file *vfile, u64 pos, u64 len)
 
 static int vdisk_file_op_zero(struct vd_file *vf, u64 pos, u64 len)
 {
-	int ret = vdisk_fallocate(vf, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, pos, len);
+	int ret = -EOPNOTSUPP;
 
+	if (vdisk_file_whole_blocks(to_vdisk_file(vf), pos, len))
+		ret = vdisk_fallocate(vf, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, pos, len);
 	return ret == -EOPNOTSUPP ? vdisk_write_zero_pages(to_vdisk_file(vf), pos, len) : ret;
 }
 
@@ -215,9 +231,16 @@ static int vdisk_file_op_allocate(struct vd_file *vf, u64 pos, u64 len)
 	return vdisk_fallocate(vf, 0, pos, len);
 }
 
+/*
+ * A file tells an error of its write-back once, to whoever comes first, and that
+ * may have been a write of ours. So there is a second look that tells always.
+ */
 static int vdisk_file_op_flush(struct vd_file *vf)
 {
-	return vfs_fsync_range(to_vdisk_file(vf)->file, 0, LLONG_MAX, 1);
+	struct vdisk_file *vfile = to_vdisk_file(vf);
+	int ret = vfs_fsync_range(vfile->file, 0, LLONG_MAX, 1);
+
+	return ret ? ret : filemap_check_wb_err(vfile->file->f_mapping, vfile->wb_since);
 }
 
 static int vdisk_file_op_size(struct vd_file *vf, u64 *size)
@@ -359,6 +382,7 @@ void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct)
 	/* Dirty pages from before would cost every direct read a write-back. */
 	if (vfile->direct)
 		filemap_write_and_wait(vfile->file->f_mapping);
+	vfile->wb_since = filemap_sample_wb_err(vfile->file->f_mapping);
 }
 
 int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member, u32 index,

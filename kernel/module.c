@@ -15,13 +15,13 @@ struct workqueue_struct *vdisk_ctl_wq;
 static int vdisk_pm_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	if (event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE)
-		vdisk_commit_all();
+		vdisk_sync_all(false);
 	return NOTIFY_DONE;
 }
 
 static int vdisk_reboot_event(struct notifier_block *nb, unsigned long event, void *data)
 {
-	vdisk_commit_all();
+	vdisk_sync_all(true);
 	return NOTIFY_DONE;
 }
 

@@ -436,7 +436,7 @@ static int vdisk_cmd_step(struct vdisk_device *dev, struct vdisk_rq *cmd, bool n
 			ret = vd_map(dev->chain, (blk_rq_pos(rq) << SECTOR_SHIFT) + cmd->mapped,
 				     blk_rq_bytes(rq) - cmd->mapped,
 				     nowait ? VD_MAP_NOWAIT : 0, ext);
-		if (ret == -ENODATA)
+		if (write && ret == -ENODATA)
 			return vdisk_cmd_alloc(dev, cmd);
 		if (ret)
 			return ret;

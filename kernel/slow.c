@@ -3,7 +3,7 @@
  * Everything that may wait: cold metadata, inflate, flush, discard, zeroing,
  * transfers that the file would not take without waiting.
  *
- * A few workers serve the device's lists. Each device also owns a thread that
+ * A few workers serve the device's lists, one of them only reads. Each device also owns a thread that
  * serves them when no worker starts for 100 ms, so that progress never depends
  * on the system having memory for a new worker. Unfinished transfers come
  * first: they need no memory of ours, so they always bring back what others
@@ -70,18 +70,33 @@ void vdisk_group_leave(struct vdisk_group *group)
 	}
 }
 
+/* --- what waits --- */
+
+static int vdisk_class(bool write)
+{
+	return write ? VDISK_WRITES : VDISK_READS;
+}
+
+void vdisk_slow_ran(struct vdisk_device *dev, int class)
+{
+	struct vdisk_waiting *w = &dev->waiting[class];
+
+	WRITE_ONCE(w->runs, w->runs + 1);
+}
+
 /*
  * An idle worker if there is one. If all are busy, all: one that is inside a
  * file may stay there, and one that is about to leave has looked already.
  */
-void vdisk_slow_kick(struct vdisk_device *dev)
+static void vdisk_slow_kick(struct vdisk_device *dev, int class)
 {
+	int first = class == VDISK_READS ? 0 : 1;
 	int i;
 
-	for (i = 0; i < VDISK_SLOW_WORKERS; i++)
+	for (i = first; i < VDISK_SLOW_WORKERS; i++)
 		if (!READ_ONCE(dev->slow[i].busy) && queue_work(dev->wq, &dev->slow[i].work))
 			goto out;
-	for (i = 0; i < VDISK_SLOW_WORKERS; i++)
+	for (i = first; i < VDISK_SLOW_WORKERS; i++)
 		queue_work(dev->wq, &dev->slow[i].work);
 out:
 	/* The list is written before the thread's flag is read; pairs with the thread's. */
@@ -92,48 +107,115 @@ out:
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
+	int class = vdisk_class(op_is_write(req_op(rq)));
 
 	trace_vdisk_slow(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
 	rcu_read_lock();
 	spin_lock(&dev->list_lock);
-	list_add_tail(&cmd->slow, &dev->slow_list);
+	list_add_tail(&cmd->slow, &dev->waiting[class].cmds);
 	spin_unlock(&dev->list_lock);
-	vdisk_slow_kick(dev);
+	vdisk_slow_kick(dev, class);
 	rcu_read_unlock();
+}
+
+/* It failed where it could wait: the same again at once would fail again. */
+static void vdisk_retry_later(struct vdisk_device *dev, struct vdisk_io *io)
+{
+	unsigned long delay = msecs_to_jiffies(min(10 * ++io->attempts, VDISK_RETRY_MAX_MS));
+
+	llist_add(&io->retry, &dev->later);
+	queue_delayed_work(dev->wq, &dev->later_work, delay);
+	smp_mb();
+	vdisk_watch(dev);
 }
 
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
 {
+	int class = vdisk_class(io->write);
+
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
 	rcu_read_lock();
-	llist_add(&io->retry, &dev->retry);
-	vdisk_slow_kick(dev);
+	if (!io->ended && !io->nowait && io->ret < 0) {
+		vdisk_retry_later(dev, io);
+	} else {
+		llist_add(&io->retry, &dev->waiting[class].retry);
+		vdisk_slow_kick(dev, class);
+	}
 	rcu_read_unlock();
 }
 
-static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev)
+/* Back to those that can be tried; true if there were any. */
+static bool vdisk_later_now(struct vdisk_device *dev)
 {
+	struct llist_node *list = llist_reverse_order(llist_del_all(&dev->later));
+	struct vdisk_io *io, *next;
+
+	llist_for_each_entry_safe(io, next, list, retry)
+		llist_add(&io->retry, &dev->waiting[vdisk_class(io->write)].retry);
+	return list;
+}
+
+static void vdisk_later_fn(struct work_struct *work)
+{
+	struct vdisk_device *dev = container_of(to_delayed_work(work), struct vdisk_device,
+						later_work);
+	int class;
+
+	if (vdisk_later_now(dev))
+		for (class = 0; class < VDISK_CLASSES; class++)
+			vdisk_slow_kick(dev, class);
+}
+
+void vdisk_slow_setup(struct vdisk_device *dev)
+{
+	int class;
+
+	for (class = 0; class < VDISK_CLASSES; class++) {
+		init_llist_head(&dev->waiting[class].retry);
+		INIT_LIST_HEAD(&dev->waiting[class].cmds);
+	}
+	init_llist_head(&dev->later);
+	INIT_DELAYED_WORK(&dev->later_work, vdisk_later_fn);
+}
+
+/* In order of arrival: the oldest must not wait for ever under load. */
+static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev, int class)
+{
+	struct vdisk_waiting *w = &dev->waiting[class];
 	struct llist_node *node;
 
-	if (llist_empty(&dev->retry))
+	if (llist_empty(&w->retry) && !READ_ONCE(w->todo))
 		return NULL;
 	spin_lock(&dev->list_lock);
-	node = llist_del_first(&dev->retry);
+	if (!w->todo)
+		w->todo = llist_reverse_order(llist_del_all(&w->retry));
+	node = w->todo;
+	if (node)
+		WRITE_ONCE(w->todo, node->next);
 	spin_unlock(&dev->list_lock);
 	return node ? llist_entry(node, struct vdisk_io, retry) : NULL;
 }
 
-static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev)
+static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev, int class)
 {
 	struct vdisk_rq *cmd;
 
 	spin_lock(&dev->list_lock);
-	cmd = list_first_entry_or_null(&dev->slow_list, struct vdisk_rq, slow);
+	cmd = list_first_entry_or_null(&dev->waiting[class].cmds, struct vdisk_rq, slow);
 	if (cmd)
 		list_del(&cmd->slow);
 	spin_unlock(&dev->list_lock);
 	return cmd;
+}
+
+static bool vdisk_waits(struct vdisk_device *dev, int class)
+{
+	struct vdisk_waiting *w = &dev->waiting[class];
+
+	if (!llist_empty(&w->retry) || READ_ONCE(w->todo) || !list_empty_careful(&w->cmds))
+		return true;
+	return class == VDISK_WRITES && vdisk_commit_pending(dev);
 }
 
 /* --- inflated units --- */
@@ -243,17 +325,13 @@ static void vdisk_retry_io(struct vdisk_io *io)
 		vdisk_alloc_finish(io);
 		return;
 	}
-	/* Back off only where the same thing failed before, not for a NOWAIT miss. */
-	if (!io->nowait && io->ret < 0)
-		msleep(min(10 * ++io->attempts, VDISK_RETRY_MAX_MS));
 	io->ret = 0;
 	vdisk_io_issue(io, false);
 }
 
-/* Serve one transfer that could not end where it was tried. May sleep. */
-bool vdisk_retry_one(struct vdisk_device *dev)
+static bool vdisk_retry_class(struct vdisk_device *dev, int class)
 {
-	struct vdisk_io *io = vdisk_retry_pop(dev);
+	struct vdisk_io *io = vdisk_retry_pop(dev, class);
 	struct vdisk_group group;
 
 	if (!io)
@@ -264,14 +342,21 @@ bool vdisk_retry_one(struct vdisk_device *dev)
 	return true;
 }
 
-static bool vdisk_slow_one(struct vdisk_device *dev)
+/* Serve one transfer that could not end where it was tried. May sleep. */
+bool vdisk_retry_one(struct vdisk_device *dev)
+{
+	return vdisk_retry_class(dev, VDISK_WRITES) || vdisk_retry_class(dev, VDISK_READS);
+}
+
+/* Transfers first: they need no memory of ours, and bring back what others wait for. */
+static bool vdisk_slow_one(struct vdisk_device *dev, int class)
 {
 	struct vdisk_group group;
 	struct vdisk_rq *cmd;
 
-	if (vdisk_retry_one(dev))
+	if (vdisk_retry_class(dev, class))
 		return true;
-	cmd = vdisk_slow_pop(dev);
+	cmd = vdisk_slow_pop(dev, class);
 	if (!cmd)
 		return false;
 	if (READ_ONCE(dev->dead)) {
@@ -285,25 +370,28 @@ static bool vdisk_slow_one(struct vdisk_device *dev)
 	return true;
 }
 
-static bool vdisk_slow_pending(struct vdisk_device *dev)
-{
-	return !llist_empty(&dev->retry) || !list_empty_careful(&dev->slow_list) ||
-	       vdisk_commit_pending(dev);
-}
-
+/* What the first worker leaves to the others is what may stay in a file system. */
 void vdisk_slow_fn(struct work_struct *work)
 {
 	struct vdisk_slow *slow = container_of(work, struct vdisk_slow, work);
 	struct vdisk_device *dev = slow->dev;
+	bool all = slow != &dev->slow[0], ran;
 	struct vdisk_scope scope;
 
 	WRITE_ONCE(slow->busy, true);
-	WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
+	vdisk_slow_ran(dev, all ? VDISK_WRITES : VDISK_READS);
 	vdisk_scope_enter(dev, &scope);
-	while (vdisk_slow_one(dev)) {
-		WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
+	do {
+		ran = all && vdisk_slow_one(dev, VDISK_WRITES);
+		if (ran)
+			vdisk_slow_ran(dev, VDISK_WRITES);
+		if (!ran) {
+			ran = vdisk_slow_one(dev, VDISK_READS);
+			if (ran)
+				vdisk_slow_ran(dev, VDISK_READS);
+		}
 		cond_resched();
-	}
+	} while (ran);
 	vdisk_scope_leave(&scope);
 	WRITE_ONCE(slow->busy, false);
 }
@@ -324,18 +412,43 @@ static void vdisk_rescue(struct vdisk_device *dev)
 	struct vdisk_scope scope;
 
 	vdisk_scope_enter(dev, &scope);
+	vdisk_later_now(dev);
 	while (vdisk_retry_one(dev))
 		cond_resched();
-	vdisk_slow_one(dev);
+	vdisk_slow_one(dev, VDISK_READS);
+	vdisk_slow_one(dev, VDISK_WRITES);
 	if (vdisk_commit_pending(dev))
 		vdisk_commit_run(dev);
 	vdisk_scope_leave(&scope);
 }
 
+/* Does anything wait, and (@stuck) some of it for a whole tick without anybody? */
+static bool vdisk_look(struct vdisk_device *dev, unsigned long *seen, bool *stuck)
+{
+	bool pending = !llist_empty(&dev->later), quiet = true;
+	unsigned long runs;
+	int class;
+
+	*stuck = false;
+	for (class = 0; class < VDISK_CLASSES; class++) {
+		runs = READ_ONCE(dev->waiting[class].runs);
+		if (vdisk_waits(dev, class)) {
+			pending = true;
+			*stuck |= runs == seen[class];
+		}
+		quiet &= runs == seen[class];
+		seen[class] = runs;
+	}
+	/* The work that ends their wait cannot start either. */
+	*stuck |= quiet && !llist_empty(&dev->later);
+	return pending || !quiet;
+}
+
 int vdisk_rescuer(void *data)
 {
+	unsigned long seen[VDISK_CLASSES] = { 0 };
 	struct vdisk_device *dev = data;
-	unsigned long seen = 0, runs;
+	bool stuck;
 	int idle = 0;
 
 	while (!kthread_should_stop()) {
@@ -346,28 +459,44 @@ int vdisk_rescuer(void *data)
 		}
 		wait_event_idle_timeout(dev->rescue_wait, kthread_should_stop(),
 					VDISK_RESCUE_TICK);
-		runs = READ_ONCE(dev->slow_runs);
-		if (vdisk_slow_pending(dev)) {
+		if (vdisk_look(dev, seen, &stuck)) {
 			idle = 0;
-			if (runs == seen)
+			if (stuck)
 				vdisk_rescue(dev);
-		} else if (runs == seen && ++idle > 10) {
+		} else if (++idle > 10) {
 			WRITE_ONCE(dev->watch, false);
 			/* Something may have come just before: look once more. */
 			smp_mb();
-			if (vdisk_slow_pending(dev))
+			if (vdisk_look(dev, seen, &stuck))
 				WRITE_ONCE(dev->watch, true);
 		}
-		seen = runs;
 	}
 	return 0;
+}
+
+static void vdisk_fail_class(struct vdisk_device *dev, int class)
+{
+	struct vdisk_rq *cmd;
+	struct vdisk_io *io;
+
+	while ((cmd = vdisk_slow_pop(dev, class))) {
+		vdisk_cmd_fail(cmd, -EIO);
+		vdisk_cmd_put(cmd);
+	}
+	/* A dead device's transfers are not issued again: this ends them. */
+	while ((io = vdisk_retry_pop(dev, class))) {
+		if (io->ended)
+			vdisk_alloc_finish(io);
+		else
+			vdisk_io_issue(io, true);
+	}
 }
 
 /* Forced detach: end what no file has yet, whoever would have served it. May sleep. */
 void vdisk_fail_queued(struct vdisk_device *dev)
 {
 	struct vdisk_rq *cmd, *next;
-	struct vdisk_io *io;
+	int class;
 	u32 i;
 
 	llist_for_each_entry_safe(cmd, next, llist_del_all(&dev->flushes), node) {
@@ -385,15 +514,7 @@ void vdisk_fail_queued(struct vdisk_device *dev)
 			vdisk_cmd_put(cmd);
 		}
 	}
-	while ((cmd = vdisk_slow_pop(dev))) {
-		vdisk_cmd_fail(cmd, -EIO);
-		vdisk_cmd_put(cmd);
-	}
-	/* A dead device's transfers are not issued again: this ends them. */
-	while ((io = vdisk_retry_pop(dev))) {
-		if (io->ended)
-			vdisk_alloc_finish(io);
-		else
-			vdisk_io_issue(io, true);
-	}
+	vdisk_later_now(dev);
+	for (class = 0; class < VDISK_CLASSES; class++)
+		vdisk_fail_class(dev, class);
 }

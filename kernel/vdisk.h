@@ -4,12 +4,12 @@
  *
  * Lock order, outermost first:
  *
- *	vdisk_device.ctl_mutex	SET against SET, and against detach closing the files;
- *				never held over add_disk or del_gendisk, never taken
- *				on the I/O path
+ *	vdisk_device.ctl_mutex	SET against SET, and who queues a device's works against
+ *				detach; never held over add_disk or del_gendisk, nor
+ *				over file I/O, never taken on the I/O path
  *	gendisk.open_mutex	the block core's; claiming a device for detach
- *	the chain's alloc, commit and flush locks (alloc.h); workers
  *	vdisk_device.fill_lock	the inflated unit for parts of units; workers
+ *	the chain's alloc, commit and flush locks (alloc.h); workers
  *	vdisk_device.bounce_lock one misaligned metadata read of a direct file
  *	vdisk_claims_lock	mutex: which inode is a member of which device
  *	vdisk_queue.lock	spinlock: the rest of a batch
@@ -53,6 +53,7 @@ struct vdisk_device;
 #define VDISK_MAX_DEVICES	(1U << 20)
 #define VDISK_FILL_BYTES	65536U
 #define VDISK_RETRY_MAX_MS	100
+#define VDISK_READ_TRIES	50
 #define VDISK_COMMIT_DELAY	(5 * HZ)
 
 /**
@@ -67,6 +68,7 @@ struct vdisk_device;
  * @denied: holds deny_write_access()
  * @dio_align, @dio_mem: offset and memory alignment of direct transfers
  * @blocked_writes: blocking writes under way: NOWAIT would only contend
+ * @wb_since: write-back errors after this are ours
  */
 struct vdisk_file {
 	struct vd_file vf;
@@ -80,6 +82,7 @@ struct vdisk_file {
 	u32 dio_align;
 	u32 dio_mem;
 	atomic_t blocked_writes;
+	errseq_t wb_since;
 };
 
 static inline struct vdisk_file *to_vdisk_file(struct vd_file *vf)
@@ -121,7 +124,7 @@ struct vdisk_io {
 /**
  * struct vdisk_rq - a request's private data
  * @node: on a hardware queue's batch
- * @slow: on the device's slow list, under list_lock
+ * @slow: on the device's list of commands that wait, under list_lock
  * @inside: transfers and slow operations that a file has now
  * @remaining: transfers under way plus one for whoever maps
  * @mapped: bytes mapped and handed out so far
@@ -171,6 +174,25 @@ struct vdisk_queue {
 	struct vdisk_device *dev;
 };
 
+/**
+ * struct vdisk_waiting - what waits for a worker
+ * @retry: transfers that have begun; any context
+ * @todo: the rest of those taken from @retry, in order of arrival (list_lock)
+ * @cmds: commands (list_lock)
+ * @runs: counts what was served: the rescuer sees whether anybody does
+ *
+ * Reads and writes wait apart: a write may sit in a file system for as long as
+ * that is frozen, and reads have a worker that takes nothing else.
+ */
+struct vdisk_waiting {
+	struct llist_head retry;
+	struct llist_node *todo;
+	struct list_head cmds;
+	unsigned long runs;
+};
+
+enum { VDISK_READS, VDISK_WRITES, VDISK_CLASSES };
+
 struct vdisk_slow {
 	struct work_struct work;
 	struct vdisk_device *dev;
@@ -193,6 +215,9 @@ struct vdisk_unit {
  * @listed: look-ups find it (release/acquire); not before it is complete
  * @state: enum vdisk_state; LIVE to DYING under open_mutex
  * @dead: forced detach: fail whatever no file has yet
+ * @slow: workers; the first takes only reads
+ * @later: transfers that failed for a reason that will pass; @later_work lets
+ *	them be tried again
  * @flushes: commands that wait for a commit; @commit_work serves them, and
  *	@commit_later what nobody asks for
  * @alloc_pool, @fill_pool: NULL if nothing is ever allocated
@@ -203,6 +228,10 @@ struct vdisk_unit {
  *	(under open_mutex)
  * @armed: AUTOCLEAR may act: asked for by a lazy detach, or somebody has held
  *	the disk exclusively since (a mount; not udev having a look)
+ * @detach_error, @detach_lost: of the last commit; was anything lost with it?
+ * @sync_work: commits, or (@sync_ends) ends all writing, before sleep and reboot
+ * @quiet_work: ends writing for a SET; under way while @quieting (ctl_mutex), then
+ *	@quiet_done; on an error (@quiet_err) @quiet_changed flags change back
  * @bounce: one page for misaligned metadata reads of direct files
  * @bounce_lock: its user, across one read; nothing else is taken under it
  * @gone: completed when files are closed and locks released
@@ -225,9 +254,9 @@ struct vdisk_device {
 	struct workqueue_struct *wq;
 	struct vdisk_slow slow[VDISK_SLOW_WORKERS];
 	spinlock_t list_lock;
-	struct list_head slow_list;
-	unsigned long slow_runs;
-	struct llist_head retry;
+	struct vdisk_waiting waiting[VDISK_CLASSES];
+	struct llist_head later;
+	struct delayed_work later_work;
 	struct llist_head flushes;
 	struct work_struct commit_work;
 	struct delayed_work commit_later;
@@ -258,8 +287,15 @@ struct vdisk_device {
 	struct mutex ctl_mutex;
 	struct work_struct error_work;
 	struct work_struct detach_work;
-	int detach_mode;
 	int detach_error;
+	bool detach_lost;
+	struct work_struct sync_work;
+	bool sync_ends;
+	struct work_struct quiet_work;
+	bool quieting;
+	u32 quiet_changed;
+	struct vd_error quiet_err;
+	struct completion quiet_done;
 	bool write_opens;
 	bool armed;
 	struct completion gone;
@@ -320,7 +356,10 @@ void vdisk_release_members(struct vdisk_device *dev);
 /* device.c */
 struct vdisk_device *vdisk_get(u32 id);			/* NULL: no such device */
 struct vdisk_device *vdisk_get_next(unsigned long *id);	/* from *id on, for dumps */
-void vdisk_commit_all(void);			/* may sleep, for long */
+/* Commit all of them, or end all writing. Sleeps, at most for ten seconds. */
+void vdisk_sync_all(bool end);
+void vdisk_sync_fn(struct work_struct *work);
+void vdisk_quiet_fn(struct work_struct *work);
 void vdisk_put(struct vdisk_device *dev);
 int vdisk_register(struct vdisk_device *dev, s64 want);	/* 0, -EEXIST, -ENOSPC, -ENOMEM */
 void vdisk_unregister(struct vdisk_device *dev);
@@ -348,7 +387,8 @@ void vdisk_slow_fn(struct work_struct *work);
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io);	/* any context */
 bool vdisk_retry_one(struct vdisk_device *dev);
-void vdisk_slow_kick(struct vdisk_device *dev);
+void vdisk_slow_setup(struct vdisk_device *dev);
+void vdisk_slow_ran(struct vdisk_device *dev, int class);
 void vdisk_watch(struct vdisk_device *dev);
 int vdisk_rescuer(void *data);
 void vdisk_fail_queued(struct vdisk_device *dev);

@@ -227,6 +227,16 @@ bool vdisk_commit_pending(struct vdisk_device *dev)
 	return !llist_empty(&dev->flushes);
 }
 
+/* What there was no space for is tried again. */
+static int vdisk_commit(struct vdisk_device *dev)
+{
+	int ret = vd_commit(dev->chain);
+
+	if (ret && !vd_failed(dev->chain))
+		queue_delayed_work(dev->wq, &dev->commit_later, VDISK_COMMIT_DELAY);
+	return ret;
+}
+
 /* One commit for all that have come; those who come meanwhile share the next. */
 void vdisk_commit_run(struct vdisk_device *dev)
 {
@@ -234,8 +244,8 @@ void vdisk_commit_run(struct vdisk_device *dev)
 	struct vdisk_rq *cmd, *next;
 	int ret;
 
-	ret = READ_ONCE(dev->dead) ? -EIO : vd_commit(dev->chain);
-	WRITE_ONCE(dev->slow_runs, dev->slow_runs + 1);
+	ret = READ_ONCE(dev->dead) ? -EIO : vdisk_commit(dev);
+	vdisk_slow_ran(dev, VDISK_WRITES);
 	llist_for_each_entry_safe(cmd, next, list, node) {
 		if (ret)
 			vdisk_cmd_fail(cmd, ret);
@@ -264,7 +274,7 @@ static void vdisk_commit_later_fn(struct work_struct *work)
 
 	vdisk_scope_enter(dev, &scope);
 	if (!READ_ONCE(dev->dead) && !vd_failed(dev->chain))
-		vd_commit(dev->chain);
+		vdisk_commit(dev);
 	vdisk_scope_leave(&scope);
 }
 

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "blk.h"
@@ -165,6 +167,136 @@ static void test_fsfreeze_load(struct vmdk_chain c, const char *dir, const char 
 	free(buf);
 }
 
+#define STUCK	12
+
+/* One request of its own thread. */
+struct request {
+	pthread_t thread;
+	int fd;
+	bool write;
+	u64 pos;
+	u8 *buf;
+	atomic_bool ended;
+	bool good;
+};
+
+static void *request_thread(void *arg)
+{
+	struct request *r = arg;
+
+	r->good = r->write ? pwrite_all(r->fd, r->buf, 4096, r->pos) :
+			     pread_all(r->fd, r->buf, 4096, r->pos);
+	r->ended = true;
+	return NULL;
+}
+
+static void request_start(struct request *r, int fd, bool write, u64 pos)
+{
+	*r = (struct request) { .fd = fd, .write = write, .pos = pos, .buf = xalloc(4096) };
+	memset(r->buf, 0x77, 4096);
+	if (pthread_create(&r->thread, NULL, request_thread, r))
+		bail("no thread");
+}
+
+static bool request_end(struct request *r)
+{
+	pthread_join(r->thread, NULL);
+	free(r->buf);
+	return r->good;
+}
+
+/* More writes than there are workers stand; a read of a table that nobody has read goes on. */
+static void test_fsfreeze_reads(struct vmdk_chain c, const char *dir, const char *name)
+{
+	struct request w[STUCK], r;
+	bool stuck = true, good = true;
+	struct shadow s;
+	struct vdev dev;
+	unsigned int i;
+	int fd;
+
+	vmdk_make(&c, 46);
+	vmdk_load(&c, &s);
+	attach(&c, &dev);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	if (!pwrite_all(fd, s.data, 4096, 0))
+		bail("write: %s", err_name(errno));
+	frozen(dir, true);
+	for (i = 0; i < STUCK; i++)
+		request_start(&w[i], fd, true, (i + 1) * 64 * KIB);
+	ok(!wait_until(w[0].ended || w[STUCK - 1].ended, 500), "%s: writes stand", name);
+	request_start(&r, fd, false, 20 * MIB);
+	ok(wait_until(r.ended, 20000), "%s: a read goes past them", name);
+	ok(!memcmp(r.buf, s.data + 20 * MIB, 4096), "%s: with what is there", name);
+	for (i = 0; i < STUCK; i++)
+		stuck &= !w[i].ended;
+	ok(stuck, "%s: all of them still stand", name);
+	frozen(dir, false);
+	good = request_end(&r);
+	for (i = 0; i < STUCK; i++) {
+		memset(s.data + w[i].pos, 0x77, 4096);
+		good &= request_end(&w[i]);
+	}
+	ok(good, "%s: thawed: all end well", name);
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+}
+
+/* Who asks for read-only may be killed; the asking again tells how it ended. */
+static void test_fsfreeze_set(struct vmdk_chain c, const char *dir, u32 flags, const char *name)
+{
+	struct shadow s;
+	struct vdev dev;
+	u8 *buf = xalloc(4096);
+	pid_t pid;
+	int fd, status = 0, ret;
+
+	vmdk_make(&c, 47);
+	vmdk_load(&c, &s);
+	if (vmdk_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply))
+		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	memset(buf, 0x4d, 4096);
+	if (!pwrite_all(fd, buf, 4096, 7 * MIB))
+		bail("write: %s", err_name(errno));
+	shadow_write(&s, 7 * MIB, buf, 4096);
+	close(fd);
+	frozen(dir, true);
+	pid = fork();
+	if (!pid) {
+		struct nl own;
+
+		_exit(nl_open(&own) || vdev_set(&own, dev.id, VDISK_F_RDONLY, VDISK_F_RDONLY,
+						&reply));
+	}
+	ok(wait_until(vdev_flags(&nl, dev.id) & VDISK_F_RDONLY, 20000), "%s: becomes read-only",
+	   name);
+	kill(pid, SIGKILL);
+	ok(wait_until(waitpid(pid, &status, WNOHANG) == pid, 20000) && WIFSIGNALED(status),
+	   "%s: who asked for it is killed", name);
+	is_err(vdev_set(&nl, dev.id, VDISK_F_RDONLY, VDISK_F_RDONLY, &reply), -EINPROGRESS,
+	       "%s: frozen: it is not yet so", name);
+	frozen(dir, false);
+	ok(wait_until((ret = vdev_set(&nl, dev.id, VDISK_F_RDONLY, VDISK_F_RDONLY, &reply)) !=
+		      -EINPROGRESS, 20000), "%s: thawed: it ends", name);
+	is_err(ret, 0, "%s: well", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right", name);
+	is_err(vdev_set(&nl, dev.id, 0, VDISK_F_RDONLY, &reply), 0, "%s: writable again", name);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	ok(pwrite_all(fd, buf, 4096, 9 * MIB) && !fsync(fd), "%s: nothing has failed for good",
+	   name);
+	shadow_write(&s, 9 * MIB, buf, 4096);
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach", name);
+	ok(vmdk_sound(&c, 0) && vmdk_equals(&c, &s), "%s: sound, clean and right, again", name);
+	vmdk_remove(&c);
+	shadow_free(&s);
+	free(buf);
+}
+
 struct detacher {
 	pthread_t thread;
 	u32 id;
@@ -283,6 +415,10 @@ int main(void)
 	test_fsfreeze_load(hosted(ext4), ext4, "frozen ext4");
 	test_fsfreeze_load(delta(xfs), xfs, "frozen xfs, delta");
 	test_fsfreeze_detach(hosted(xfs), xfs, "frozen xfs, detach");
+	test_fsfreeze_reads(hosted(ext4), ext4, "frozen ext4, reads");
+	test_fsfreeze_reads(hosted(xfs), xfs, "frozen xfs, reads");
+	test_fsfreeze_set(hosted(ext4), ext4, VDISK_F_BUFFERED, "frozen ext4, set, buffered");
+	test_fsfreeze_set(hosted(xfs), xfs, 0, "frozen xfs, set");
 	test_fsfreeze_force(delta(xfs), xfs, "frozen xfs, force");
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	nl_close(&nl);
