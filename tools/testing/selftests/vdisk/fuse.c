@@ -25,7 +25,15 @@ struct store {
 	int dev;
 	u8 *data;
 	u64 size;
+	bool cached;
 };
+
+static volatile sig_atomic_t full;
+
+static void on_signal(int sig)
+{
+	full = sig == SIGUSR1;
+}
 
 static void answer(const struct store *s, u64 unique, int error, const void *data, size_t len)
 {
@@ -88,7 +96,7 @@ static void do_write(const struct store *s, const struct fuse_in_header *in,
 {
 	struct fuse_write_out out = { .size = arg->size };
 
-	if (arg->offset > s->size || arg->size > s->size - arg->offset) {
+	if (full || arg->offset > s->size || arg->size > s->size - arg->offset) {
 		answer(s, in->unique, ENOSPC, NULL, 0);
 		return;
 	}
@@ -105,6 +113,7 @@ static void do_init(const struct store *s, const struct fuse_in_header *in)
 		.max_readahead = MAX_WRITE,
 		.max_background = 16,
 		.congestion_threshold = 12,
+		.flags = s->cached ? FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES : 0,
 	};
 
 	answer(s, in->unique, 0, &out, sizeof(out));
@@ -171,9 +180,9 @@ static void serve(const struct store *s)
 	}
 }
 
-bool fuse_start(struct fuse_server *f, const char *dir, u64 size, u64 seed)
+static bool start(struct fuse_server *f, const char *dir, u64 size, u64 seed, bool cached)
 {
-	struct store s = { .size = size };
+	struct store s = { .size = size, .cached = cached };
 	struct rng rng;
 	char opts[128];
 
@@ -196,6 +205,8 @@ bool fuse_start(struct fuse_server *f, const char *dir, u64 size, u64 seed)
 	f->pid = fork();
 	if (!f->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGUSR1, on_signal);
+		signal(SIGUSR2, on_signal);
 		s.data = xalloc(size);
 		rng_seed(&rng, seed);
 		rng_fill(&rng, s.data, size);
@@ -203,6 +214,21 @@ bool fuse_start(struct fuse_server *f, const char *dir, u64 size, u64 seed)
 	}
 	close(s.dev);
 	return f->pid > 0;
+}
+
+bool fuse_start(struct fuse_server *f, const char *dir, u64 size, u64 seed)
+{
+	return start(f, dir, size, seed, false);
+}
+
+bool fuse_start_cached(struct fuse_server *f, const char *dir, u64 size, u64 seed)
+{
+	return start(f, dir, size, seed, true);
+}
+
+void fuse_full(struct fuse_server *f, bool yes)
+{
+	kill(f->pid, yes ? SIGUSR1 : SIGUSR2);
 }
 
 void fuse_hang(struct fuse_server *f)

@@ -131,6 +131,9 @@ static void run_chain(struct vmdk_chain *c, u32 flags, const char *name, bool al
 	diag("%s: dio %s", name, vdev_sysfs(&dev, "vdisk/dio"));
 	ok(shadow_equals(&s, fd, 0, MIB, 0), "%s: reads what is on the device", name);
 	ok(sprinkle(fd, &s, 2 * MIB, 16), "%s: small writes", name);
+	is_err(bdev_zeroout(fd, 2 * MIB + 3 * SECTOR, 70 * KIB), 0, "%s: zeroes, odd places",
+	       name);
+	shadow_zero(&s, 2 * MIB + 3 * SECTOR, 70 * KIB);
 	ok(!fsync(fd) && vmdk_unclean(e), "%s: fsync; the image is marked as in use", name);
 	if (all)
 		test_full(fd, 8 * MIB, &s, name);
@@ -149,34 +152,62 @@ static void run_chain(struct vmdk_chain *c, u32 flags, const char *name, bool al
 	shadow_free(&s);
 }
 
-static struct vmdk_chain on_device(struct vmdk_extent extent, const char *dir)
+/* Blocks of 4096 bytes, which is more than the format's sectors. */
+static const char *large_blocks(const char *dir)
+{
+	static struct run r;
+
+	close(make_file(path_in(dir, "4kn"), 32 * MIB));
+	if (run(&r, "losetup", "--sector-size", "4096", "--find", "--show", path_in(dir, "4kn"),
+		NULL))
+		bail("losetup: %s", r.err);
+	r.out[strcspn(r.out, "\n")] = 0;
+	return r.out;
+}
+
+static void no_large_blocks(const char *dir, const char *loop)
+{
+	struct run r;
+
+	is_num(run(&r, "losetup", "--detach", loop, NULL), 0, "losetup --detach %s", r.err);
+	unlink(path_in(dir, "4kn"));
+}
+
+static struct vmdk_chain on_device(struct vmdk_extent extent, const char *dir, const char *dev)
 {
 	struct vmdk_chain c = vmdk_single(dir, "b", extent);
 
 	snprintf(c.images[0].extents[0].path, sizeof(c.images[0].extents[0].path), "%s",
-		 place_bdev());
+		 dev);
 	return c;
 }
 
 int main(void)
 {
-	const char *dir = scratch_dir();
+	const char *dir = scratch_dir(), *loop;
 	struct vmdk_chain c;
 	int ret;
 
 	ret = nl_open(&nl);
 	if (ret)
 		bail("no vdisk family: %s", err_name(ret));
-	if (!place_bdev())
-		bail("VDT_BDEV is not set");
-	c = on_device(vmdk_sparse(6 * MIB, 64 * KIB, VMDK_RGD, 10), dir);
+	if (!place_bdev() || !place_xfs())
+		bail("VDT_BDEV and VDT_XFS are not set");
+	c = on_device(vmdk_sparse(6 * MIB, 64 * KIB, VMDK_RGD, 10), dir, place_bdev());
 	run_chain(&c, 0, "hosted", false);
 	is_num(vmdk_qemu_check(&c), 0, "hosted: qemu-img check");
-	c = on_device(vmdk_cowd(6 * MIB, 4096, 10), dir);
+	c = on_device(vmdk_cowd(6 * MIB, 4096, 10), dir, place_bdev());
 	run_chain(&c, VDISK_F_BUFFERED, "COWD, buffered", false);
-	c = on_device(vmdk_sparse(136 * MIB, 64 * KIB, VMDK_RGD, 0), dir);
+	c = on_device(vmdk_sparse(136 * MIB, 64 * KIB, VMDK_RGD, 0), dir, place_bdev());
 	run_chain(&c, 0, "larger than the device", true);
 	is_num(vmdk_qemu_check(&c), 0, "larger than the device: qemu-img check");
+	loop = large_blocks(place_xfs());
+	c = on_device(vmdk_sparse(6 * MIB, 64 * KIB, VMDK_RGD, 10), dir, loop);
+	run_chain(&c, 0, "blocks of 4 KiB", false);
+	is_num(vmdk_qemu_check(&c), 0, "blocks of 4 KiB: qemu-img check");
+	c = on_device(vmdk_sparse(6 * MIB, 4096, VMDK_RGD | VMDK_NO_TABLES, 10), dir, loop);
+	run_chain(&c, 0, "blocks of 4 KiB, missing tables", false);
+	no_large_blocks(place_xfs(), loop);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	nl_close(&nl);
 	return tap_done();
