@@ -116,7 +116,7 @@ enum vdisk_cmd {
 	VDISK_CMD_UNSPEC,
 	VDISK_CMD_ATTACH,
 	VDISK_CMD_DETACH,
-	VDISK_CMD_SET,
+	VDISK_CMD_SET,		/* EINPROGRESS: files are still written, ask again */
 	VDISK_CMD_GET,
 	VDISK_CMD_EVENT,
 	__VDISK_CMD_MAX,
