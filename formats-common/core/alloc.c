@@ -131,6 +131,16 @@ static int reserve_units(struct vd_chain *chain, struct vd_alloc *alloc)
 	}
 }
 
+/* The token covers what got a place. Others compare theirs with it all the time. */
+static void clip_token(struct vd_chain *chain, struct vd_alloc *alloc)
+{
+	u64 left = alloc->seg->start + alloc->seg->len - alloc->pos;
+
+	vd_spin_lock(&chain->writer->lock);
+	alloc->len = min(alloc->room, left);
+	vd_spin_unlock(&chain->writer->lock);
+}
+
 int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 	       struct vd_waiter *waiter)
 {
@@ -153,6 +163,8 @@ int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 	ret = reserve_units(chain, alloc);
 	if (ret)
 		vd_token_end(chain, alloc);
+	else
+		clip_token(chain, alloc);
 	return ret;
 }
 VD_EXPORT(vd_reserve);

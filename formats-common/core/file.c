@@ -49,13 +49,14 @@ VD_EXPORT(vd_file_read);
 
 int vd_file_read_tail(struct vd_file *file, u64 pos, void *buf, u32 len)
 {
+	u64 size = READ_ONCE(file->size);
 	u32 have = len;
 	int ret;
 
-	if (pos >= file->size)
+	if (pos >= size)
 		return -EIO;
-	if (have > file->size - pos)
-		have = (u32)(file->size - pos);
+	if (have > size - pos)
+		have = (u32)(size - pos);
 
 	ret = vd_file_read(file, pos, buf, have);
 	if (ret)

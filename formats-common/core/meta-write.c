@@ -426,7 +426,7 @@ void vd_meta_drop(struct vd_meta *meta, const struct vd_file *file, u64 pos, u64
 		block = meta_lookup(meta, file, b);
 		if (block && !is_held(block))
 			meta_forget(meta, block);
-		meta->gen++;
+		WRITE_ONCE(meta->gen, meta->gen + 1);
 		vd_spin_unlock(&meta->lock);
 	}
 }

@@ -65,7 +65,7 @@ static void cache_insert(struct vd_meta *meta, struct vd_meta_block *block)
 {
 	meta_push(cache_bucket(meta, block->file, block->block), block);
 	list_add_tail(&block->clock, &meta->clock);
-	meta->cached++;
+	WRITE_ONCE(meta->cached, meta->cached + 1);
 }
 
 /* @block is not held. */
@@ -77,25 +77,25 @@ static void cache_remove(struct vd_meta *meta, struct vd_meta_block *block)
 		link = &(*link)->next;
 	*link = block->next;
 	list_del(&block->clock);
-	meta->cached--;
+	WRITE_ONCE(meta->cached, meta->cached - 1);
 	if (block->changed)
-		meta->gen++;
+		WRITE_ONCE(meta->gen, meta->gen + 1);
 }
 
 /* From the clock list, where any reader may take it, to its holder. */
 void meta_hold(struct vd_meta *meta, struct vd_meta_block *block)
 {
 	list_del(&block->clock);
-	meta->cached--;
-	meta->held++;
+	WRITE_ONCE(meta->cached, meta->cached - 1);
+	WRITE_ONCE(meta->held, meta->held + 1);
 }
 
 void meta_unhold(struct vd_meta *meta, struct vd_meta_block *block)
 {
 	block->hot = true;
 	list_add_tail(&block->clock, &meta->clock);
-	meta->cached++;
-	meta->held--;
+	WRITE_ONCE(meta->cached, meta->cached + 1);
+	WRITE_ONCE(meta->held, meta->held - 1);
 }
 
 /* @block is not held. */

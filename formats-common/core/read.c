@@ -16,7 +16,7 @@ int vd_check_range(const struct vd_chain *chain, u64 pos, u64 len)
  */
 static int read_data(const struct vd_extent *ext, u8 *buf, u32 len)
 {
-	if (ext->file_pos >= ext->file->size) {
+	if (ext->file_pos >= READ_ONCE(ext->file->size)) {
 		memset(buf, 0, len);
 		return 0;
 	}

@@ -247,7 +247,6 @@ int cowd_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *allo
 		vd_meta_unpin(seg->meta, &alloc->pin[0]);
 		return ret;
 	}
-	alloc->len = min(alloc->room, seg->len - pos);
 	return 0;
 }
 

@@ -304,7 +304,6 @@ int vmdk_sparse_reserve(struct vd_segment *seg, u64 pos, u64 len, struct vd_allo
 		vmdk_unpin(seg, alloc->pin);
 		return ret;
 	}
-	alloc->len = min(alloc->room, seg->len - pos);
 	alloc->file = seg->file;
 	alloc->flags = zeroed ? VD_ALLOC_ZEROED : 0;
 	return 0;

@@ -105,8 +105,8 @@ struct vd_format_user;
  * @begin_alloc: before the first allocation: find the end of what the tables
  *	refer to, make the mark of use durable.
  * @reserve: find a place for a prefix of the units of [pos, pos + len), @pos at a
- *	unit's start, none of which has one. Fills file, file_pos, len (guest
- *	bytes; the last unit may reach past the segment), flags and pins. -EAGAIN:
+ *	unit's start, none of which has one. Fills file, file_pos, room (bytes
+ *	there; the last unit may reach past the segment), flags and pins. -EAGAIN:
  *	the unit has a place by now; -EBUSY: a commit first. On error nothing is
  *	kept.
  * @publish: the map's words say so, through the pins. Cannot fail or sleep.
