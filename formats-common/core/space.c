@@ -310,21 +310,23 @@ static u64 align_up(u64 n, u64 align)
 static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_freed *f, u64 pos,
 		      u64 len)
 {
-	struct vd_freed *tail = vd_zalloc(sizeof(*tail));
+	struct vd_freed *tail = NULL;
 	u64 end;
 
+	/* Without memory for a second piece the tail is given up. */
+	if (pos > f->pos)
+		tail = vd_zalloc(sizeof(*tail));
 	vd_spin_lock(&chain->writer->lock);
 	end = f->pos + f->len;
 	if (pos > f->pos) {
 		f->len = pos - f->pos;
-		/* Without memory for a second piece the tail is given up. */
 		if (tail && pos + len < end) {
 			tail->space = space;
 			tail->pos = pos + len;
 			tail->len = end - tail->pos;
 			tail->zeroed = f->zeroed;
 			list_add(&tail->node, &f->node);
-			space->nr_free++;
+			WRITE_ONCE(space->nr_free, space->nr_free + 1);
 			tail = NULL;
 		}
 		f = NULL;
@@ -335,12 +337,12 @@ static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_
 			f = NULL;
 		} else {
 			list_del(&f->node);
-			space->nr_free--;
+			WRITE_ONCE(space->nr_free, space->nr_free - 1);
 		}
 	}
 	vd_spin_unlock(&chain->writer->lock);
-	vd_free(f);
 	vd_free(tail);
+	vd_free(f);
 }
 
 /* The first free range that holds a unit. Only we take, so it stays when the lock goes. */
@@ -375,7 +377,7 @@ static bool take_free(struct vd_chain *chain, struct vd_space *space, u64 unit, 
 	f = find_free(chain, space, unit, align, pos);
 	if (!f)
 		return false;
-	/* Its neighbours may join it meanwhile, at either end: it only gets longer. */
+	/* A neighbour may join it meanwhile, at its end: it only gets longer. */
 	vd_spin_lock(&chain->writer->lock);
 	room = f->pos + f->len - *pos;
 	*zeroed = f->zeroed;
@@ -446,7 +448,7 @@ static void lower_end(struct vd_chain *chain, struct vd_space *space)
 		if (last->pos + last->len != space->end)
 			break;
 		space->end = last->pos;
-		space->nr_free--;
+		WRITE_ONCE(space->nr_free, space->nr_free - 1);
 		list_del(&last->node);
 		list_add_tail(&last->node, &gone);
 	}
