@@ -24,10 +24,11 @@ GUESTLIB := $(filter-out $(GUESTSRC),$(wildcard tools/testing/selftests/vdisk/*.
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/user/%.o)
 ASANOBJ := $(LIBSRC:%.c=$(BUILD)/asan/%.o)
+TSANOBJ := $(LIBSRC:%.c=$(BUILD)/tsan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib unit guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
+.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -67,6 +68,9 @@ $(BUILD)/libvdisk.a: $(LIBOBJ)
 $(BUILD)/libvdisk-asan.a: $(ASANOBJ)
 	@rm -f $@; $(AR) rcs $@ $^
 
+$(BUILD)/libvdisk-tsan.a: $(TSANOBJ)
+	@rm -f $@; $(AR) rcs $@ $^
+
 $(BUILD)/vdctl: $(CTLOBJ) $(BUILD)/libvdisk.a
 	$(CC) $(CFLAGS) -pthread -o $@ $(CTLOBJ) $(BUILD)/libvdisk.a $(shell pkg-config --libs $(PKGS)) -lz
 
@@ -77,6 +81,12 @@ $(BUILD)/user/formats-common/%.o: formats-common/%.c
 $(BUILD)/asan/formats-common/%.o: formats-common/%.c
 	@mkdir -p $(@D)
 	$(CC) $(UCFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all $(VDINC) -c -o $@ $<
+
+# It does not model fences: nothing but atomic variables may depend on one.
+TSAN := -fsanitize=thread -Wno-tsan
+$(BUILD)/tsan/formats-common/%.o: formats-common/%.c
+	@mkdir -p $(@D)
+	$(CC) $(UCFLAGS) $(TSAN) $(VDINC) -c -o $@ $<
 
 $(BUILD)/m32/formats-common/%.o: formats-common/%.c
 	@mkdir -p $(@D)
@@ -94,6 +104,13 @@ $(BUILD)/unit/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUI
 	@mkdir -p $(@D)
 	$(CC) $(UCFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all $(VDINC) -Itools/testing/unit \
 		-o $@ $< $(BUILD)/libvdisk-asan.a -lcmocka -lz
+
+# Those that have threads, again.
+TSANBIN := $(addprefix $(BUILD)/unit-tsan/test-,meta threads)
+unit-tsan: $(TSANBIN)
+$(BUILD)/unit-tsan/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUILD)/libvdisk-tsan.a
+	@mkdir -p $(@D)
+	$(CC) $(UCFLAGS) $(TSAN) $(VDINC) -Itools/testing/unit -o $@ $< $(BUILD)/libvdisk-tsan.a -lcmocka -lz
 
 CRASHSRC := $(wildcard tools/testing/crash/*.c)
 CRASHDEP := $(CRASHSRC) $(wildcard tools/testing/crash/*.h tools/testing/unit/*.h)
@@ -141,4 +158,5 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
--include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d) $(UNITBIN:=.d)
+-include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(TSANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d) \
+	$(UNITBIN:=.d) $(TSANBIN:=.d)
