@@ -391,7 +391,7 @@ int vd_meta_write_through(struct vd_meta *meta, struct vd_file *file, u64 pos, c
 		forget_change(meta, file, pos);
 	/* The block may have gone meanwhile, and who reads it again may have the old bytes. */
 	vd_spin_lock(&meta->lock);
-	meta->gen++;
+	WRITE_ONCE(meta->gen, meta->gen + 1);
 	vd_spin_unlock(&meta->lock);
 	return ret;
 }
