@@ -119,9 +119,9 @@ def flushes_of(stand, job, name):
 
 
 def count_flushes(plan, stand, log):
-    """What an fsync comes to at the file, for each job that has some."""
+    """What an fsync comes to at the file."""
     for job in plan["jobs"]:
-        for name in stand.targets(job) if jobs.JOBS[job].fsync else ():
+        for name in stand.targets(job) if job in jobs.FLUSHES else ():
             if name == "file":
                 continue
             try:

@@ -59,6 +59,10 @@ JOBS = {
                   "delta", 2048),
 }
 
+# The flushes of an image's file are counted in these. The last has one fsync at
+# its end: what else it flushes is what growing the file and the first write cost.
+FLUSHES = ("rw-4k-sync", "aw-4k-sync", "aw-4k")
+
 # name -> what the report says about it, in the order of the tables
 TARGETS = {
     "null": "`null_blk` without memory: fio, the system calls and the block layer alone",

@@ -38,7 +38,7 @@ GOALS = (*fast_goals("vdisk-raw", "rr-4k-qd16"), *fast_goals("vdisk-vmdk", "rr-4
          Goal("vdisk-vmdk", "rw-4k-qd16", "insns_of_loop", "≤", 1.0),
          *alloc_goals("vdisk-vmdk", "aw-4k-sync"), *alloc_goals("vdisk-vmdk", "aw-4k"),
          Goal("vdisk-vmdk", "rw-4k-sync", "flushes", "≤", 1),
-         Goal("vdisk-vmdk", "aw-4k-sync", "flushes", "≤", 2))
+         Goal("vdisk-vmdk", "aw-4k-sync", "commit_flushes", "≤", 2))
 
 # How the report says it: what goes before the bound, and after it.
 WORDS = {
@@ -48,6 +48,7 @@ WORDS = {
     "insns_times_nbd": ("", " times qemu-nbd by instructions"),
     "iops_times_nbd": ("", " times qemu-nbd by the clock"),
     "flushes": ("flushes of the file", " for each of the device"),
+    "commit_flushes": ("flushes of the file", " for each of the device, beside growth"),
 }
 
 
@@ -133,6 +134,13 @@ class Results:
     def flushes(self, job, target):
         of_device, of_file = self.sent.get(job, {}).get(target, (0, 0))
         return of_file / of_device if of_device else None
+
+    def commit_flushes(self, job, target):
+        """Without those that the same writes cost with one fsync at their end: that
+        one was a commit of two."""
+        of_device, of_file = self.sent.get(job, {}).get(target, (0, 0))
+        last, alone = self.sent.get(job.removesuffix("-sync"), {}).get(target, (0, 0))
+        return (of_file - (alone - 2 * last)) / of_device if of_device and last else None
 
 
 def reaches(goal, value, bound):
