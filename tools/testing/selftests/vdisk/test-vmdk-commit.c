@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "blk.h"
@@ -96,6 +97,58 @@ static void test_background(const struct vmdk_chain *c, const struct vdev *dev, 
 	close(fd);
 }
 
+#define TRACING	"/sys/kernel/tracing/"
+#define EVENT	TRACING "events/xfs/xfs_file_direct_write/"
+
+/* Direct writes of the file, as XFS saw them since the trace was cleared. */
+static unsigned int direct_writes(void)
+{
+	unsigned int nr = 0;
+	char line[512];
+	FILE *f = fopen(TRACING "trace", "re");
+
+	if (!f)
+		bail("no trace: %s", err_name(errno));
+	while (fgets(line, sizeof(line), f))
+		nr += strstr(line, "xfs_file_direct_write:") != NULL;
+	fclose(f);
+	return nr;
+}
+
+/* Thirty-two new grains in one request are written as what they are: neighbours. */
+static void test_merged(const char *dir)
+{
+	struct vmdk_chain c = vmdk_single(dir, "c", vmdk_sparse(DISK, 4096, VMDK_RGD, 0));
+	u8 *buf = xalloc(128 * KIB);
+	unsigned int nr;
+	struct vdev dev;
+	char filter[64];
+	struct stat st;
+	int fd;
+
+	vmdk_make(&c, 32);
+	if (vmdk_attach(&nl, &c, VDISK_F_NO_PARTSCAN, &dev, &reply))
+		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
+	memset(buf, 0x2b, 128 * KIB);
+	/* What only the first write costs. */
+	if (!pwrite_all(fd, buf, 4096, 0) || fsync(fd) || stat(c.images[0].extents[0].path, &st))
+		bail("write: %s", err_name(errno));
+	snprintf(filter, sizeof(filter), "ino == %llu", (unsigned long long)st.st_ino);
+	if (!write_text(EVENT "filter", filter) || !write_text(TRACING "trace", "\n") ||
+	    !write_text(EVENT "enable", "1"))
+		bail("no tracepoint of XFS: %s", err_name(errno));
+	ok(pwrite_all(fd, buf, 128 * KIB, MIB), "merged: 128 KiB into 32 new grains");
+	nr = direct_writes();
+	ok(nr >= 1 && nr <= 4, "merged: %u writes of the file", nr);
+	write_text(EVENT "enable", "0");
+	ok(!fsync(fd) && in_file(&c, buf, MIB, 128 * KIB), "merged: with their content");
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "merged: detach");
+	vmdk_remove(&c);
+	free(buf);
+}
+
 static void run_chain(struct vmdk_chain c, u32 flags, const char *name)
 {
 	struct vdev dev;
@@ -137,6 +190,7 @@ int main(void)
 	c = vmdk_single(xfs, "c", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD | VMDK_NO_TABLES, 0));
 	vmdk_add_parent(&c, "p", vmdk_flat(DISK));
 	run_chain(c, 0, "delta, xfs");
+	test_merged(xfs);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	nl_close(&nl);
 	return tap_done();
