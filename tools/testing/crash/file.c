@@ -186,7 +186,8 @@ void crash_file_copy(struct crash_file *to, const struct crash_file *from)
 	crash_file_resize(to, min_t(u64, to->len, from->len));
 	memcpy(to->data, from->data, from->len);
 	to->len = from->len;
-	memset(to->space, 1, (to->len + VD_SECTOR - 1) / VD_SECTOR);
+	/* Of what is there at first nobody knows whether it is a hole. */
+	memset(to->space, 0, IMG_SECTORS);
 }
 
 void crash_set_init(struct crash_set *set, const struct img_case *c)
@@ -207,7 +208,6 @@ void crash_set_init(struct crash_set *set, const struct img_case *c)
 		assert_true(len <= IMG_ROOM);
 		memcpy(set->file[i].data, data, len);
 		set->file[i].len = len;
-		memset(set->file[i].space, 1, (len + VD_SECTOR - 1) / VD_SECTOR);
 	}
 }
 
