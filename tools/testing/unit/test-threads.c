@@ -422,22 +422,35 @@ enum { WRITE, PARKED, DISCARD, ZERO, UNMAP };
 static int issue(struct thread *t, u32 what, u64 pos, u64 len)
 {
 	struct vd_chain *chain = t->d->chain;
+
+	switch (what) {
+	case WRITE:
+		return vd_write(chain, pos, t->data, (u32)len);
+	case PARKED:
+		return write_parked(t, pos, t->data, len);
+	case DISCARD:
+		return vd_discard(chain, pos, len);
+	}
+	return vd_write_zeroes(chain, pos, len, what == UNMAP);
+}
+
+/*
+ * The synchronous engine waits for nobody. On a device that cannot grow all that
+ * is free may be waiting for a commit, and for those who may have seen it in use.
+ */
+static int issue_again(struct thread *t, u32 what, u64 pos, u64 len)
+{
+	u32 full = 0;
 	int ret;
 
-	if (what == PARKED)
-		return write_parked(t, pos, t->data, len);
-	/* The synchronous engine waits for nobody. */
-	do {
-		if (what == WRITE)
-			ret = vd_write(chain, pos, t->data, (u32)len);
-		else if (what == DISCARD)
-			ret = vd_discard(chain, pos, len);
-		else
-			ret = vd_write_zeroes(chain, pos, len, what == UNMAP);
-		if (ret == -EBUSY)
-			sched_yield();
-	} while (ret == -EBUSY);
-	return ret;
+	for (;;) {
+		ret = issue(t, what, pos, len);
+		if (ret == -ENOSPC && t->d->files[0]->fixed && full++ < 1000)
+			ret = vd_flush(t->d->chain) ? -EIO : -EBUSY;
+		if (ret != -EBUSY)
+			return ret;
+		sched_yield();
+	}
 }
 
 /* vd_read() is for one user at a time: among others it is a transfer like any other. */
@@ -483,7 +496,7 @@ static bool change(struct thread *t, u64 sector, u64 n, u64 tag)
 
 	for (i = 0; what <= PARKED && i < n; i++)
 		fill_words(t->data + i * VD_SECTOR, sector + i, tag);
-	ret = issue(t, what, sector * VD_SECTOR, n * VD_SECTOR);
+	ret = issue_again(t, what, sector * VD_SECTOR, n * VD_SECTOR);
 	if (ret)
 		return bad(t, "request %u of %llu sectors at %llu: error %d", what, n, sector,
 			   ret);
