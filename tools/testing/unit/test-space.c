@@ -146,13 +146,16 @@ static void reused(void **state)
 static void kept_end(void **state)
 {
 	struct subject s;
+	size_t before, after;
 	u64 i;
 
 	begin(&s, 16 * UT_KIB);
+	vd_ufile_mem_data(s.c.set.lower[0], &before);
 	for (i = 0; i < UNITS; i++)
 		discard_unit(&s, i);
 	assert_int_equal(vd_end_write(s.chain), 0);
-	assert_true(s.punched);
+	vd_ufile_mem_data(s.c.set.lower[0], &after);
+	assert_true(s.punched && before == after);
 	s.secured = 0;
 	for (i = 0; i < UNITS; i++)
 		write_unit(&s, i, 3);
@@ -297,6 +300,26 @@ static void forgotten(void **state)
 	end(&s);
 }
 
+/* Neighbours in the file, but not on the disk: each waits for itself, none between. */
+static void neighbours(void **state)
+{
+	struct subject s;
+	u64 i;
+
+	begin(&s, 1 * UT_MIB);
+	for (i = 0; i < UNITS; i++)
+		discard_unit(&s, i);
+	assert_int_equal(vd_end_write(s.chain), 0);
+	write_unit(&s, 1, 14);
+	write_unit(&s, 9, 14);
+	assert_int_equal(vd_flush(s.chain), 0);
+	discard_unit(&s, 1);
+	discard_unit(&s, 9);
+	assert_true(unit_pending(&s, 1 * s.c.unit) && unit_pending(&s, 9 * s.c.unit));
+	assert_false(unit_pending(&s, 2 * s.c.unit) || unit_pending(&s, 10 * s.c.unit));
+	end(&s);
+}
+
 /* While the commit runs that unmaps it, too. */
 static void forgotten_in_commit(void **state)
 {
@@ -326,6 +349,7 @@ int main(void)
 		{ "end_stays, holes", end_stays, NULL, NULL, (void *)1 },
 		{ "end_stays, old bytes", end_stays, NULL, NULL, NULL },
 		cmocka_unit_test(random_places),
+		cmocka_unit_test(neighbours),
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(forgotten_in_commit),
 	};
