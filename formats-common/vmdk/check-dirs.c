@@ -178,9 +178,23 @@ static void judge_absent(struct vmdk_check *c, u64 t)
 		return;
 	}
 	c->state[t] |= VMDK_DIR_BAD(d) | VMDK_DIR_LONE;
+	c->out->lone++;
 	vmdk_found(c->out, VD_FINDING_UNCLEAN, !c->packed,
 		   "entry %llu of the %sdirectory is missing, the other directory has it (sector %u)",
 		   t, d ? "redundant grain " : "grain ", c->dir[!d][t]);
+}
+
+/*
+ * Readers follow the first directory, and the second where the first leads
+ * nowhere. So a new table shows something else if the old one was another's, or
+ * if the second directory has none to copy.
+ */
+static void judge_change(struct vmdk_check *c, u64 t)
+{
+	if (!(c->state[t] & VMDK_DIR_BAD(0)) || c->state[t] & VMDK_DIR_LONE || !vmdk_may_fix(c))
+		return;
+	if (!place_of_table(c, c->dir[0][t]) || !vmdk_has_table(c, 1, t))
+		vmdk_changed(c, VD_CHANGE_ALTERED, t << c->gt_shift, 1ULL << c->gt_shift);
 }
 
 /* Is it this run's business to give copy @d a table @t? */
@@ -249,33 +263,54 @@ int vmdk_check_dirs(struct vmdk_check *c)
 	for (t = 0; t < c->nr_gts; t++)
 		judge_places(c, t);
 	judge_overlaps(c);
-	for (t = 0; t < c->nr_gts; t++)
+	for (t = 0; t < c->nr_gts; t++) {
 		judge_absent(c, t);
+		judge_change(c, t);
+	}
 	return 0;
 }
 
 /* --- repair --- */
 
-/* A table behind everything: what the other copy has, or no grain at all. */
-static int append_table(struct vmdk_check *c, u32 d, u64 t)
+/* What the other copy has, or no grain at all. */
+static int load_other(struct vmdk_check *c, u32 d, u64 t)
 {
-	u64 pos = vd_ceil_shift(max(c->out->end, c->file->size), VD_SECTOR_SHIFT)
-		  << VD_SECTOR_SHIFT;
 	int ret;
 
-	if ((pos + c->gt_bytes) >> VD_SECTOR_SHIFT > U32_MAX)
-		return vd_fail(c->err, -EFBIG, "no place for a grain table: the file has %llu bytes",
-			       c->file->size);
-	if (vmdk_has_table(c, !d, t)) {
-		ret = vd_file_read(c->file, (u64)c->dir[!d][t] << VD_SECTOR_SHIFT, c->table[0],
-				   c->gt_bytes);
-		if (ret)
-			return vd_fail(c->err, ret, "grain table at sector %u cannot be read",
-				       c->dir[!d][t]);
+	memset(c->table[0], 0, c->gt_bytes);
+	if (!vmdk_has_table(c, !d, t))
+		return 0;
+	ret = vd_file_read(c->file, (u64)c->dir[!d][t] << VD_SECTOR_SHIFT, c->table[0],
+			   c->gt_bytes);
+	if (ret)
+		return vd_fail(c->err, ret, "grain table at sector %u cannot be read",
+			       c->dir[!d][t]);
+	return 0;
+}
+
+static bool table_is_empty(const struct vmdk_check *c)
+{
+	return !c->table[0][0] && !memcmp(c->table[0], c->table[0] + 1, c->gt_bytes - 1);
+}
+
+/* A table behind everything. An empty one is what a file has there when it grows. */
+static int append_table(struct vmdk_check *c, u32 d, u64 t)
+{
+	u64 pos;
+	int ret;
+
+	ret = vmdk_check_room(c, c->gt_bytes, VD_SECTOR_SHIFT, "a grain table", &pos);
+	if (!ret)
+		ret = load_other(c, d, t);
+	if (ret)
+		return ret;
+	if (table_is_empty(c) && !c->file->fixed) {
+		if (!c->zero_end)
+			c->zero_pos = pos;
+		c->zero_end = pos + c->gt_bytes;
 	} else {
-		memset(c->table[0], 0, c->gt_bytes);
+		ret = vmdk_check_write(c, pos, c->table[0], c->gt_bytes);
 	}
-	ret = vmdk_check_write(c, pos, c->table[0], c->gt_bytes);
 	if (ret)
 		return ret;
 	c->dir[d][t] = (u32)(pos >> VD_SECTOR_SHIFT);
@@ -283,15 +318,35 @@ static int append_table(struct vmdk_check *c, u32 d, u64 t)
 	return 0;
 }
 
-/* COWD tables come on demand, so no table at all is the repair there. */
-static int new_table(struct vmdk_check *c, u32 d, u64 t)
+static int append_tables(struct vmdk_check *c)
 {
-	if (!to_rebuild(c, d, t))
-		return 0;
-	if (!c->cowd)
-		return append_table(c, d, t);
-	c->dir[d][t] = 0;
-	return 0;
+	u64 t;
+	u32 d;
+	int ret;
+
+	/* The file is about to grow: see the top of check.c. */
+	ret = vmdk_check_flush(c);
+	for (t = 0; !ret && t < c->nr_gts; t++) {
+		for (d = 0; !ret && d < c->nr_dirs; d++)
+			if (to_rebuild(c, d, t))
+				ret = append_table(c, d, t);
+		if (!ret && !(t % 64))
+			ret = vmdk_check_progress(c->out, c->err, t, c->nr_gts);
+	}
+	if (!ret && c->zero_end)
+		ret = vmdk_check_grow(c, c->zero_pos, c->zero_end);
+	/* Tables are whole before an entry leads to them. */
+	return ret ? ret : vmdk_check_flush(c);
+}
+
+/* COWD tables come on demand, so no table at all is the repair there. */
+static void drop_tables(struct vmdk_check *c)
+{
+	u64 t;
+
+	for (t = 0; t < c->nr_gts; t++)
+		if (to_rebuild(c, 0, t))
+			c->dir[0][t] = 0;
 }
 
 static int write_entry(struct vmdk_check *c, u32 d, u64 t)
@@ -312,12 +367,10 @@ int vmdk_rebuild_dirs(struct vmdk_check *c)
 
 	if (!(c->out->flags & VD_CHECK_REPAIR))
 		return 0;
-	for (t = 0; !ret && t < c->nr_gts; t++)
-		for (d = 0; !ret && d < c->nr_dirs; d++)
-			ret = new_table(c, d, t);
-	/* Tables are whole before an entry leads to them. */
-	if (!ret)
-		ret = vmdk_check_flush(c);
+	if (c->cowd)
+		drop_tables(c);
+	else
+		ret = append_tables(c);
 	for (t = 0; !ret && t < c->nr_gts; t++)
 		for (d = 0; !ret && d < c->nr_dirs; d++)
 			ret = write_entry(c, d, t);

@@ -9,6 +9,10 @@
  *	two different grains		the first table's, if it is free
  *	anything beside nonsense	the other
  *
+ * A grain whose place is another's gets a copy of what is there, in a place of
+ * its own (check-copies.c): nobody knows whose it was, and each part of the disk
+ * goes on reading what it read.
+ *
  * Data is durable before a writer enters its place in either table, so a grain
  * that one table knows is as good as one that both know.
  */
@@ -146,6 +150,16 @@ static void put_entry(struct vmdk_check *c, const struct spot *s, u32 value)
 	}
 }
 
+/* The same for damage; what readers see of it is what the first copy says. */
+static void fix_entry(struct vmdk_check *c, const struct spot *s, u32 value)
+{
+	if (!vmdk_may_fix(c))
+		return;
+	put_entry(c, s, value);
+	if (s->value[0] != value)
+		vmdk_changed(c, VD_CHANGE_ALTERED, s->grain, 1);
+}
+
 /* Both copies say the same, or there is only one. */
 static int judge_agreed(struct vmdk_check *c, const struct spot *s)
 {
@@ -160,19 +174,37 @@ static int judge_agreed(struct vmdk_check *c, const struct spot *s)
 		ret = claim(c, s->grain, value);
 	if (ret != CLAIM_TAKEN)
 		return min(ret, 0);
-	if (kind == ENTRY_GRAIN)
+	if (kind == ENTRY_GRAIN) {
 		vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 			   "%sgrain %llu (bytes %llu to %llu of the extent) is at sector %u, where another grain is",
 			   c->what, s->grain, first_byte(c, s->grain), last_byte(c, s->grain),
 			   value);
-	else
-		vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
-			   "%sgrain %llu (bytes %llu to %llu of the extent) is at sector %u, where no grain can be (first is %llu, file ends at byte %llu)",
-			   c->what, s->grain, first_byte(c, s->grain), last_byte(c, s->grain),
-			   value, c->data_pos >> VD_SECTOR_SHIFT, c->file->size);
-	if (vmdk_may_fix(c))
-		put_entry(c, s, VMDK_GTE_ABSENT);
+		return vmdk_add_double(c, s->grain, value);
+	}
+	vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
+		   "%sgrain %llu (bytes %llu to %llu of the extent) is at sector %u, where no grain can be (first is %llu, file ends at byte %llu)",
+		   c->what, s->grain, first_byte(c, s->grain), last_byte(c, s->grain),
+		   value, c->data_pos >> VD_SECTOR_SHIFT, c->file->size);
+	fix_entry(c, s, VMDK_GTE_ABSENT);
 	return 0;
+}
+
+/* No copy names a place that is free: one of those that are another's is copied. */
+static int fix_without_place(struct vmdk_check *c, const struct spot *s, const enum entry *kind)
+{
+	u32 d = kind[0] == ENTRY_GRAIN ? 0 : 1;
+
+	if (kind[0] == ENTRY_ZERO || kind[1] == ENTRY_ZERO) {
+		fix_entry(c, s, VMDK_GTE_ZERO);
+		return 0;
+	}
+	if (kind[d] != ENTRY_GRAIN) {
+		fix_entry(c, s, VMDK_GTE_ABSENT);
+		return 0;
+	}
+	if (d && vmdk_may_fix(c))
+		vmdk_changed(c, VD_CHANGE_ALTERED, s->grain, 1);
+	return vmdk_add_double(c, s->grain, s->value[d]);
 }
 
 /* One copy is nonsense, or both name a grain. */
@@ -190,15 +222,14 @@ static int judge_conflict(struct vmdk_check *c, const struct spot *s, const enum
 				want = s->value[d];
 		}
 	}
-	if (ret != CLAIM_OK && (kind[0] == ENTRY_ZERO || kind[1] == ENTRY_ZERO))
-		want = VMDK_GTE_ZERO;
 	vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 		   "grain %llu (bytes %llu to %llu of the extent) is at sector %u in the first table and at %u in the second: %s",
 		   s->grain, first_byte(c, s->grain), last_byte(c, s->grain), s->value[0],
 		   s->value[1], ret != CLAIM_OK ? "no usable place" : want == s->value[0] ?
 		   "the first is usable" : "only the second is usable");
-	if (vmdk_may_fix(c))
-		put_entry(c, s, want);
+	if (ret != CLAIM_OK)
+		return fix_without_place(c, s, kind);
+	fix_entry(c, s, want);
 	return 0;
 }
 
@@ -232,8 +263,12 @@ static int judge_unfinished(struct vmdk_check *c, const struct spot *s, const en
 		   "grain %llu (bytes %llu to %llu of the extent) is %u in the first table and %u in the second%s",
 		   s->grain, first_byte(c, s->grain), last_byte(c, s->grain), s->value[0],
 		   s->value[1], ret == CLAIM_OK ? "" : ", which is another grain's place");
-	if (!c->packed && (found == VD_FINDING_UNCLEAN || vmdk_may_fix(c)))
+	if (found == VD_FINDING_UNCLEAN && !c->packed)
 		put_entry(c, s, want);
+	else if (!zero && kind[0] == ENTRY_GRAIN)
+		return vmdk_add_double(c, s->grain, sector);
+	else
+		fix_entry(c, s, want);
 	return 0;
 }
 

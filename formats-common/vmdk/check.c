@@ -2,8 +2,10 @@
 /*
  * Checking one extent, and repairing it: the frame. Repair goes in an order
  * that may stop anywhere: entries one sector at a time, each of them right for
- * itself; then a flush; then the mark of the unfinished writer goes; then a
- * flush. A second run finds what the first has left.
+ * itself; then a flush, before the file grows and an entry past its old end
+ * could come to lead somewhere; copies of grains, a flush, the entries that
+ * show them; the same for tables; then a flush; then the mark of the unfinished
+ * writer goes; then a flush. A second run finds what the first has left.
  */
 #include "vdisk/caps.h"
 #include "vdisk/checked.h"
@@ -31,15 +33,41 @@ bool vmdk_may_fix(const struct vmdk_check *c)
 	return !c->packed && !(c->out->flags & VD_CHECK_MERGE);
 }
 
-int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len)
+/* What a reader of the tables has seen is durable before the first change. */
+static int check_barrier(struct vmdk_check *c)
 {
 	int ret = 0;
 
-	if (!(c->out->flags & VD_CHECK_REPAIR))
-		return 0;
 	if (!c->barrier && c->file->ops->flush)
 		ret = c->file->ops->flush(c->file);
 	c->barrier = true;
+	return ret;
+}
+
+int vmdk_check_grow(struct vmdk_check *c, u64 pos, u64 end)
+{
+	int ret;
+
+	ret = check_barrier(c);
+	if (!ret)
+		ret = vd_file_allocate(c->file, pos, end - pos);
+	if (ret == -EOPNOTSUPP)
+		ret = end > c->file->size ? vd_file_truncate(c->file, end) : 0;
+	if (ret)
+		return vd_fail(c->err, ret, "%llu bytes at byte %llu cannot be added", end - pos,
+			       pos);
+	if (end > c->file->size)
+		WRITE_ONCE(c->file->size, end);
+	return 0;
+}
+
+int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len)
+{
+	int ret;
+
+	if (!(c->out->flags & VD_CHECK_REPAIR))
+		return 0;
+	ret = check_barrier(c);
 	if (!ret)
 		ret = vd_file_write(c->file, pos, buf, len);
 	if (ret)
@@ -92,15 +120,26 @@ static void check_len(struct vmdk_check *c, u64 len)
 			   c->capacity, len);
 }
 
+void vmdk_changed(struct vmdk_check *c, enum vd_change how, u64 grain, u64 n)
+{
+	u64 pos = grain << c->grain_shift;
+	u64 end = min(c->capacity, (grain + n) << c->grain_shift);
+
+	if (how == VD_CHANGE_ALTERED)
+		c->out->altered++;
+	if (c->out->changed && end > pos)
+		c->out->changed(c->out->ctx, how, pos, end - pos);
+}
+
 /*
  * COWD keeps a cursor of the next free sector, written before what it covers
  * by some and after it by others. Behind the tables' highest place, new data
  * would go over old.
  */
-static int check_free_sector(struct vmdk_check *c)
+int vmdk_check_cursor(struct vmdk_check *c, bool tell)
 {
 	u32 pos = offsetof(struct cowd_disk_header, free_sector);
-	u64 want = vd_ceil_shift(max(c->out->end, c->file->size), VD_SECTOR_SHIFT);
+	u64 want = vmdk_check_behind(c, VD_SECTOR_SHIFT) >> VD_SECTOR_SHIFT;
 	u32 found;
 	u8 raw[4];
 	int ret;
@@ -111,9 +150,10 @@ static int check_free_sector(struct vmdk_check *c)
 	found = get_unaligned_le32(raw);
 	if ((u64)found << VD_SECTOR_SHIFT >= c->out->end)
 		return 0;
-	vmdk_found(c->out, VD_FINDING_UNCLEAN, true,
-		   "COWD header: freeSector at byte %u is %u, but sectors up to %llu are in use",
-		   pos, found, vd_ceil_shift(c->out->end, VD_SECTOR_SHIFT));
+	if (tell)
+		vmdk_found(c->out, VD_FINDING_UNCLEAN, true,
+			   "COWD header: freeSector at byte %u is %u, but sectors up to %llu are in use",
+			   pos, found, vd_ceil_shift(c->out->end, VD_SECTOR_SHIFT));
 	put_unaligned_le32((u32)min_t(u64, want, U32_MAX), raw);
 	return vmdk_check_patch(c, pos, raw, sizeof(raw));
 }
@@ -149,9 +189,11 @@ static int check_tables(struct vmdk_check *c)
 	if (!ret)
 		ret = vmdk_check_leaks(c);
 	if (!ret)
+		ret = vmdk_copy_doubles(c);
+	if (!ret)
 		ret = vmdk_rebuild_dirs(c);
 	if (!ret && c->cowd)
-		ret = check_free_sector(c);
+		ret = vmdk_check_cursor(c, true);
 	if (!ret)
 		ret = vmdk_check_flush(c);
 	if (!ret)
@@ -179,6 +221,7 @@ static int check_run(struct vmdk_check *c, u64 len)
 	else
 		ret = check_tables(c);
 	vmdk_space_release(&c->space);
+	vd_free(c->doubles);
 	vd_free(c->arena);
 	return ret;
 }
@@ -246,6 +289,8 @@ static void check_begin(struct vd_check *out)
 	out->used_units = 0;
 	out->end = 0;
 	out->leaked = 0;
+	out->altered = 0;
+	out->lone = 0;
 	out->unit = 0;
 }
 

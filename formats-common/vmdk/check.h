@@ -6,6 +6,8 @@
  *	check.c			headers, findings, writes and their order, the mark
  *	check-dirs.c		directories: where the tables are
  *	check-grains.c		table entries: where the grains are; leaks
+ *	check-copies.c		what a repair appends: room for it, grains that
+ *				shared a place with another
  *	check-sesparse.c	the same for SESparse, without repair
  *	check-space.c		who takes what of the file
  *
@@ -25,6 +27,12 @@
 #define VMDK_DIR_BAD(d)	((u8)(1U << (d)))	/* entry leads to no table of its own */
 #define VMDK_DIR_DIFFER	((u8)(1U << 2))		/* the copies of the table differ */
 #define VMDK_DIR_LONE	((u8)(1U << 3))		/* one copy has a table, the other none yet */
+
+/* An entry whose grain gets a place of its own: @sector is where another one is. */
+struct vmdk_double {
+	u64 grain;
+	u32 sector;
+};
 
 /**
  * struct vmdk_check - one run; on the stack of vmdk_check()
@@ -46,6 +54,10 @@
  * @table: one table of each copy
  * @changed: bit for each sector of @table that is to be written
  * @arena: the memory of the five above
+ * @doubles, @nr_doubles, @max_doubles: entries that check-copies.c deals with; only
+ *	collected for a repair
+ * @zero_pos, @zero_end: from the first to the last appended table that is all
+ *	zeros, and so not written; @zero_end 0: none
  */
 struct vmdk_check {
 	struct vd_file *file;
@@ -80,6 +92,11 @@ struct vmdk_check {
 	u8 *table[VMDK_COPIES];
 	u32 changed[VMDK_COPIES];
 	void *arena;
+	struct vmdk_double *doubles;
+	u64 nr_doubles;
+	u64 max_doubles;
+	u64 zero_pos;
+	u64 zero_end;
 };
 
 #define VMDK_META_TAKEN	(1U << 30)
@@ -102,12 +119,29 @@ bool vmdk_may_fix(const struct vmdk_check *c);
 int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len);
 /* Durable what was written so far. */
 int vmdk_check_flush(struct vmdk_check *c);
+/* Make the file end at @end, with zeros and with space for them from @pos on. */
+int vmdk_check_grow(struct vmdk_check *c, u64 pos, u64 end);
 /* Change @len bytes inside one sector of the file, and write that sector. */
 int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len);
 /* Tell the caller how far it is; -EINTR if that is enough. */
 int vmdk_check_progress(struct vd_check *out, struct vd_error *err, u64 done, u64 total);
 /* Raise the end of what is in use. */
 void vmdk_check_end(struct vd_check *out, u64 end);
+/* Tell that a repair changes @n grains from @grain on. */
+void vmdk_changed(struct vmdk_check *c, enum vd_change how, u64 grain, u64 n);
+/* COWD: raise the cursor of the next free sector over all that is in use, or see that it is. */
+int vmdk_check_cursor(struct vmdk_check *c, bool tell);
+
+/* check-copies.c */
+
+/* First byte, in steps of 1 << @shift, behind all that is in use and (a file) the end. */
+u64 vmdk_check_behind(const struct vmdk_check *c, u32 shift);
+/* Is there room for @len bytes at *@pos, which is vmdk_check_behind()? For @what. */
+int vmdk_check_room(struct vmdk_check *c, u64 len, u32 shift, const char *what, u64 *pos);
+/* The grain of an entry that is at @sector, as another is, gets its own place later. */
+int vmdk_add_double(struct vmdk_check *c, u64 grain, u32 sector);
+/* Now: after all grains are known, before the directories are rebuilt. */
+int vmdk_copy_doubles(struct vmdk_check *c);
 
 /* check-dirs.c */
 

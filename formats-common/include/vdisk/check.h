@@ -16,6 +16,12 @@
 					 * mark of an unfinished writer */
 #define VD_CHECK_IF_MARKED (1U << 2)	/* without that mark: look no further */
 
+/* What a repair of damage does to a part of the disk. */
+enum vd_change {
+	VD_CHANGE_COPIED,	/* shared its place, has a copy of its own now; reads as before */
+	VD_CHANGE_ALTERED,	/* reads other than before, if it could be read at all */
+};
+
 enum vd_finding {
 	VD_FINDING_NOTE,	/* legal, worth telling */
 	VD_FINDING_LEAK,	/* space that nothing refers to */
@@ -30,6 +36,9 @@ enum vd_finding {
  *	After VD_CHECK_REPORTS findings of one kind they are only counted.
  * @progress: called now and then; false stops the check with -EINTR. May be
  *	NULL. A repair that is stopped leaves an image that is no worse.
+ * @changed: told [pos, pos + len) of the extent, for each part that a repair of
+ *	damage (or without REPAIR: such a repair) changes; copies only with
+ *	REPAIR. May be NULL
  * @found: findings of each kind
  * @repaired: how many of them were (or without REPAIR: would be) repaired
  * @units, @used_units: allocation units of the extent, and how many have a
@@ -38,13 +47,16 @@ enum vd_finding {
  *	file when its last unit was cut short
  * @unit: bytes of a unit
  * @leaked: bytes between units in use that nothing refers to
+ * @altered: how often @changed was, or would have been, told of VD_CHANGE_ALTERED
+ * @lone: tables that only one of two directories has
  *
- * All but the first four fields are set by the check, from 0.
+ * All but the first five fields are set by the check, from 0.
  */
 struct vd_check {
 	unsigned int flags;
 	void (*report)(void *ctx, enum vd_finding kind, const char *text);
 	bool (*progress)(void *ctx, u64 done, u64 total);
+	void (*changed)(void *ctx, enum vd_change how, u64 pos, u64 len);
 	void *ctx;
 	u64 found[VD_FINDING_CORRUPT + 1];
 	u64 repaired[VD_FINDING_CORRUPT + 1];
@@ -52,6 +64,8 @@ struct vd_check {
 	u64 used_units;
 	u64 end;
 	u64 leaked;
+	u64 altered;
+	u64 lone;
 	u32 unit;
 };
 

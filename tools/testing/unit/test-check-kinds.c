@@ -62,7 +62,7 @@ static void cowd_twice(struct ck *k)
 	u64 g = ck_nth(k, UT_DATA, 5), h = ck_nth(k, UT_DATA, 9);
 
 	ck_put(k, 0, h, ck_get(k, 0, g));
-	ut_disk_set(k->d, h, UT_ABSENT, 0);
+	ck_show(k, h);
 }
 
 static void cowd_in_table(struct ck *k)
@@ -125,6 +125,28 @@ static void cowd_repair(void **state)
 		assert_int_equal(log.writes + log.flushes, 0);
 		ck_free(&k);
 	}
+}
+
+/* The cursor is for a new place on a device, not for its end. */
+static void cowd_device(void **state)
+{
+	struct vd_file *mem;
+	struct vd_check c;
+	const void *data;
+	struct ck k;
+	u64 end;
+
+	ck_cowd(&k);
+	end = k.buf.len;
+	ut_buf_size(&k.buf, end + UT_MIB);
+	ut_put32(&k.buf, 28, 8);
+	mem = vd_ufile_mem(k.buf.data, k.buf.len, true);
+	mem->fixed = true;
+	assert_int_equal(ck_run_file(mem, k.kind, k.d->size, VD_CHECK_REPAIR, &c), 0);
+	data = vd_ufile_mem_data(mem, NULL);
+	assert_true(get_unaligned_le32((const u8 *)data + 28) == end / VD_SECTOR);
+	vd_ufile_free(mem);
+	ck_free(&k);
 }
 
 /* --- compressed --- */
@@ -603,6 +625,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cowd_clean),
 		cmocka_unit_test(cowd_repair),
+		cmocka_unit_test(cowd_device),
 		cmocka_unit_test(stream_clean),
 		cmocka_unit_test(stream_faults),
 		cmocka_unit_test(stream_tables),

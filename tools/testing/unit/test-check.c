@@ -142,7 +142,66 @@ static void spoil_twice(struct ck *k)
 	u64 g = ck_nth(k, UT_DATA, 30), h = ck_nth(k, UT_DATA, 31);
 
 	ck_put_both(k, h, ck_get(k, 0, g));
-	lose(k, h);
+	ck_show(k, h);
+}
+
+/* Nobody knows whose the place was: the one in the other's table, three at once. */
+static void spoil_thrice(struct ck *k)
+{
+	u64 g = ck_nth(k, UT_DATA, 320), n;
+
+	for (n = 0; n < 3; n++) {
+		u64 h = ck_nth(k, UT_DATA, n);
+
+		ck_put_both(k, h, ck_get(k, 0, g));
+		ck_show(k, h);
+	}
+}
+
+/* Half of it is past the end of the file, where a repair appends. */
+static void spoil_twice_at_end(struct ck *k)
+{
+	u64 h = ck_nth(k, UT_DATA, 33);
+
+	ck_put_both(k, h, (u32)(k->buf.len / VD_SECTOR) - 1);
+	ck_show(k, h);
+}
+
+/* Both copies name a place that is another's. */
+static void spoil_twice_both(struct ck *k)
+{
+	u64 g = ck_nth(k, UT_DATA, 34), h = ck_nth(k, UT_DATA, 35);
+
+	ck_put(k, 1, h, ck_get(k, 0, ck_nth(k, UT_DATA, 36)));
+	ck_put(k, 0, h, ck_get(k, 0, g));
+	ck_show(k, h);
+}
+
+static void spoil_taken_absent(struct ck *k)
+{
+	u64 g = ck_nth(k, UT_DATA, 37), h = ck_nth(k, UT_ABSENT, 7);
+
+	ck_put(k, 0, h, ck_get(k, 0, g));
+	ck_show(k, h);
+}
+
+static void spoil_taken_far(struct ck *k)
+{
+	u64 g = ck_nth(k, UT_DATA, 38), h = ck_nth(k, UT_ABSENT, 8);
+
+	ck_put(k, 0, h, ck_get(k, 0, g));
+	ck_put(k, 1, h, PAST);
+	ck_show(k, h);
+}
+
+/* One to be cleared, which must not come to lead into what another one appends. */
+static void spoil_far_and_twice(struct ck *k)
+{
+	u64 f = ck_nth(k, UT_DATA, 39);
+
+	ck_put_both(k, f, (u32)(k->buf.len / VD_SECTOR) + 1);
+	lose(k, f);
+	spoil_twice(k);
 }
 
 static void spoil_overlap(struct ck *k)
@@ -150,7 +209,7 @@ static void spoil_overlap(struct ck *k)
 	u64 g = ck_nth(k, UT_DATA, 40), h = ck_nth(k, UT_DATA, 41);
 
 	ck_put_both(k, h, ck_get(k, 0, g) + 1);
-	lose(k, h);
+	ck_show(k, h);
 }
 
 /* The first copy is taken, but the second is good. */
@@ -286,6 +345,12 @@ static const struct fault {
 	{ "in metadata", RGD, spoil_in_header, 1, 0, 2, 1 },
 	{ "1 without its flag", RGD, spoil_one, 1, 0, 1, 1 },
 	{ "a grain twice", RGD, spoil_twice, 1, 0, 1, 1 },
+	{ "a grain four times", RGD, spoil_thrice, 1, 0, 3, 1 },
+	{ "a grain twice, behind the end", RGD, spoil_twice_at_end, 1, 0, 1, 1 },
+	{ "both copies are others'", RGD, spoil_twice_both, 1, 0, 1, 1 },
+	{ "another's and 0", RGD, spoil_taken_absent, 0, 0, 1, 0 },
+	{ "another's and past the end", RGD, spoil_taken_far, 0, 0, 1, 0 },
+	{ "past the end, and a grain twice", RGD, spoil_far_and_twice, 2, 0, 2, 2 },
 	{ "overlapping grains", RGD, spoil_overlap, 1, 0, 1, 1 },
 	{ "first copy is another's", RGD, spoil_twice_first, 0, 0, 1, 0 },
 	{ "0 and another's", RGD, spoil_absent_taken, 0, 0, 1, 0 },
@@ -499,6 +564,143 @@ static void too_small_for_its_line(void **state)
 	ck_free(&k);
 }
 
+/* --- what a repair appends, and what it changes --- */
+
+/* On a block device: behind the last place in use, not behind the device's end. */
+static int mend_device(struct ck *k, u64 room, struct vd_check *c)
+{
+	struct vd_file *mem;
+	const void *data;
+	u64 end = k->buf.len;
+	size_t len;
+	int ret;
+
+	ut_buf_size(&k->buf, end + room);
+	memset(k->buf.data + end, 0x5a, room);
+	mem = vd_ufile_mem(k->buf.data, k->buf.len, true);
+	mem->fixed = true;
+	ret = ck_run_file(mem, k->kind, k->d->size, VD_CHECK_REPAIR, c);
+	data = vd_ufile_mem_data(mem, &len);
+	assert_true(len == k->buf.len);
+	ut_put(&k->buf, 0, data, len);
+	vd_ufile_free(mem);
+	return ret;
+}
+
+static void on_a_device(void **state)
+{
+	static void (*const spoil[])(struct ck *k) = {
+		spoil_twice, spoil_thrice, spoil_gde_far, spoil_gde_both,
+	};
+	struct vd_check c;
+	struct ck k;
+	u64 end;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(spoil); i++) {
+		ck_hosted(&k, RGD);
+		spoil[i](&k);
+		end = k.buf.len;
+		assert_int_equal(mend_device(&k, 64 * UT_KIB, &c), 0);
+		assert_true(c.end <= end + 8 * UT_KIB);
+		ck_content(&k);
+		assert_int_equal(ck_run(&k, 0, &c, NULL), 0);
+		assert_true(!c.found[VD_FINDING_CORRUPT] && !c.found[VD_FINDING_UNCLEAN]);
+		ck_free(&k);
+
+		ck_hosted(&k, RGD);
+		spoil[i](&k);
+		/* What a lost table leaves is room enough for another. */
+		assert_int_equal(mend_device(&k, VD_SECTOR, &c),
+				 spoil[i] == spoil_gde_both ? 0 : -ENOSPC);
+		ck_free(&k);
+	}
+}
+
+struct changes {
+	u64 copied, altered;
+	u64 pos, len;		/* the last one */
+};
+
+static void note_change(void *ctx, enum vd_change how, u64 pos, u64 len)
+{
+	struct changes *n = ctx;
+
+	n->copied += how == VD_CHANGE_COPIED;
+	n->altered += how == VD_CHANGE_ALTERED;
+	n->pos = pos;
+	n->len = len;
+}
+
+static void changes(void **state)
+{
+	static const struct {
+		void (*spoil)(struct ck *k);
+		u64 copied, altered;
+		u64 grain;	/* nth with data */
+	} cases[] = {
+		{ spoil_twice, 1, 0, 31 }, { spoil_agreed_far, 0, 1, 12 },
+		{ spoil_first_far, 0, 1, 10 }, { spoil_second_far, 0, 0, 0 },
+		{ spoil_twice_first, 0, 1, 45 }, { spoil_absent_first, 0, 0, 0 },
+		{ spoil_two_grains, 0, 0, 0 }, { spoil_gde_far, 0, 0, 0 },
+		{ spoil_twice_both, 1, 0, 35 },
+	};
+	struct vd_error err = { 0 };
+	struct changes n;
+	struct ck k;
+	u32 i, pass;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		struct vd_check c = { .changed = note_change, .ctx = &n };
+		struct vd_file *mem;
+		u64 grain;
+
+		pass = i % 2;
+		ck_hosted(&k, RGD);
+		grain = ck_nth(&k, UT_DATA, cases[i / 2].grain);
+		cases[i / 2].spoil(&k);
+		memset(&n, 0, sizeof(n));
+		c.flags = pass ? VD_CHECK_REPAIR : 0;
+		mem = vd_ufile_mem(k.buf.data, k.buf.len, true);
+		assert_int_equal(vd_format_vmdk.user->check(mem, k.kind, k.d->size, &c, &err), 0);
+		assert_true(n.altered == cases[i / 2].altered && c.altered == n.altered);
+		assert_true(n.copied == (pass ? cases[i / 2].copied : 0));
+		if (n.altered + n.copied)
+			assert_true(n.pos == grain * CK_GRAIN && n.len == CK_GRAIN);
+		vd_ufile_free(mem);
+		ck_free(&k);
+	}
+}
+
+/* Thousands of empty tables of which one copy is missing are one change of size. */
+static void lone_tables(void **state)
+{
+	struct img_sparse s = { .flags = RGD, .version = 1 };
+	struct ck k = { .kind = VDISK_SEG_VMDK_SPARSE };
+	struct ck_log log;
+	struct vd_check c;
+	u64 t, nr = 3000, len;
+
+	k.d = ut_disk_new(nr * IMG_GTES * VD_SECTOR, VD_SECTOR);
+	img_sparse_write(&s, k.d);
+	k.buf = s.buf;
+	for (t = 0; t < nr; t++)
+		ut_put32(&k.buf, s.rgd * VD_SECTOR + t * 4, 0);
+	spoil_mark(&k);
+	assert_int_equal(ck_run(&k, VD_CHECK_MERGE, &c, NULL), 0);
+	ck_expect(&c, "lone tables", 0, nr + 1, 0);
+	assert_true(c.lone == nr);
+	len = k.buf.len;
+	assert_int_equal(ck_run(&k, VD_CHECK_MERGE | VD_CHECK_REPAIR, &c, &log), 0);
+	/* The growth, an entry each, and the mark. */
+	assert_true(log.writes == nr + 2);
+	assert_true(k.buf.len == len + nr * IMG_GTES * 4);
+	assert_int_equal(ck_run(&k, 0, &c, NULL), 0);
+	ck_expect(&c, "lone tables, merged", 0, 0, 0);
+	assert_true(!c.lone);
+	ck_free(&k);
+}
+
 /* --- order --- */
 
 /* What hangs on the mark is durable when it goes, and it goes durably. */
@@ -586,6 +788,9 @@ int main(void)
 		cmocka_unit_test(leaks),
 		cmocka_unit_test(surplus),
 		cmocka_unit_test(too_small_for_its_line),
+		cmocka_unit_test(on_a_device),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(lone_tables),
 		cmocka_unit_test(mark_goes_last),
 		cmocka_unit_test(only_if_marked),
 		cmocka_unit_test(read_only_file),
