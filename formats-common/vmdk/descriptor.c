@@ -233,6 +233,18 @@ static bool key_encrypts(struct vmdk_text key)
 	       vmdk_text_begins(key, "ddb.encryption");
 }
 
+/*
+ * What VMware's encryption leaves in values. Texts that a user chose can hold the
+ * same words and mean nothing by them.
+ */
+static bool value_encrypts(struct vmdk_text key, struct vmdk_text value)
+{
+	if (vmdk_text_is(key, "ddb.comment") || vmdk_text_is(key, "parentFileNameHint") ||
+	    vmdk_text_is(key, "changeTrackPath"))
+		return false;
+	return vmdk_text_has(value, "vmware:key/") || vmdk_text_has(value, "vmwarevmcrypt");
+}
+
 static int parse_key(struct parser *p, struct vmdk_text line)
 {
 	struct vmdk_text key = line, value, word;
@@ -250,7 +262,7 @@ static int parse_key(struct parser *p, struct vmdk_text line)
 		return vd_fail(p->err, -EUCLEAN,
 			       "descriptor line %u is neither an extent nor a key with a value: '%s'",
 			       p->number, vmdk_text_show(line, shown));
-	if (key_encrypts(key))
+	if (key_encrypts(key) || value_encrypts(key, value))
 		return vmdk_encrypted(p->err);
 
 	value = vmdk_text_trim(value);
@@ -476,8 +488,6 @@ static int parse_line(struct parser *p, struct vmdk_text line)
 	line = vmdk_text_trim(line);
 	if (!line.len || line.s[0] == '#')
 		return 0;
-	if (vmdk_text_has(line, "vmware:key/") || vmdk_text_has(line, "vmwarevmcrypt"))
-		return vmdk_encrypted(p->err);
 	if (looks_like_extent(line))
 		return parse_extent(p, line);
 	return parse_key(p, line);

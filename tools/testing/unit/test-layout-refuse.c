@@ -174,6 +174,28 @@ static void encrypted(void **state)
 				 -EOPNOTSUPP);
 }
 
+/* The same words where a user has his say, or names a file. */
+static void not_encrypted(void **state)
+{
+	static const char *const texts[] = {
+		HEAD FLAT "ddb.comment = \"not vmware:key/ but vmwarevmcrypt\"\n",
+		HEAD "RW 2048 FLAT \"vmwarevmcrypt.vmdk\" 0\n",
+		HEAD "RW 2048 FLAT \"vmware:key/flat.vmdk\" 0\n",
+		"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\ncreateType=\"custom\"\n"
+			"parentFileNameHint=\"vmwarevmcrypt/base.vmdk\"\n" FLAT,
+		HEAD "changeTrackPath=\"vmwarevmcrypt-ctk.vmdk\"\n" FLAT,
+	};
+	struct vd_error err;
+	struct vd_layout *l;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (layout_of(texts[i], strlen(texts[i]), &l, &err))
+			fail_msg("%s: %s", texts[i], err.text);
+		vd_free(l);
+	}
+}
+
 /* Devices: refused here, or marked so that the caller's policy refuses. */
 static void devices(void **state)
 {
@@ -583,6 +605,7 @@ int main(void)
 		cmocka_unit_test(extent_lines),
 		cmocka_unit_test(header_keys),
 		cmocka_unit_test(encrypted),
+		cmocka_unit_test(not_encrypted),
 		cmocka_unit_test(devices),
 		cmocka_unit_test(lone_carriage_return),
 		cmocka_unit_test(past_the_caps),
