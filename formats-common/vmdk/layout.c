@@ -216,6 +216,26 @@ static u64 place(const struct answer *a, struct vmdk_text t)
 	return a->base + (u64)(t.s - a->text);
 }
 
+/* Its 32 digits are known to be there: where are the dashes? */
+static bool uuid_is_canonical(struct vmdk_text t)
+{
+	return t.len == UUID_CHARS && t.s[8] == '-' && t.s[13] == '-' && t.s[18] == '-' &&
+	       t.s[23] == '-';
+}
+
+static void add_mod_uuid(struct answer *a, struct vd_layout *head)
+{
+	if (!(a->d->have & VMDK_HAVE_MOD_UUID))
+		return;
+	if (!uuid_is_canonical(a->d->mod_uuid_at)) {
+		vmdk_descriptor_warn(a->d,
+				     "ddb.uuid.modification is spelled in an unusual way: a write does not renew it");
+		return;
+	}
+	head->mod_uuid_pos = place(a, a->d->mod_uuid_at);
+	head->mod_uuid_len = UUID_CHARS;
+}
+
 /* What a writer of the disk replaces in the text. */
 static void add_places(struct answer *a, struct vd_layout *head)
 {
@@ -232,10 +252,7 @@ static void add_places(struct answer *a, struct vd_layout *head)
 		head->long_cid_pos = place(a, d->content_id_at);
 		head->long_cid_len = LONG_CID_DIGITS;
 	}
-	if (d->have & VMDK_HAVE_MOD_UUID && d->mod_uuid_at.len == UUID_CHARS) {
-		head->mod_uuid_pos = place(a, d->mod_uuid_at);
-		head->mod_uuid_len = UUID_CHARS;
-	}
+	add_mod_uuid(a, head);
 	if (d->have & VMDK_HAVE_VERSION)
 		head->version_pos = place(a, d->version_at) + d->version_at.len - 1;
 }

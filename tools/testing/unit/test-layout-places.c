@@ -76,6 +76,34 @@ static void modification_uuid(void **state)
 	vd_free(l);
 }
 
+/* In a form that is nobody's it stays as it is, and that is said. */
+static void odd_modification_uuid(void **state)
+{
+	static const char *const forms[] = {
+		"{" UUID "}", "9c164d8e1e37-447e-a57f-1439-b7d6216d",
+		"9c164d8e 1e37-447e-a57f-1439b7d6216d", "9c164d8e1e37447ea57f1439b7d6216d",
+	};
+	char text[512];
+	struct vd_layout *l;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(forms); i++) {
+		snprintf(text, sizeof(text), HEAD "CID=123\n" TAIL
+			 "ddb.uuid.modification=\"%s\"\n", forms[i]);
+		l = ut_parse(text);
+		assert_int_equal(l->mod_uuid_len, 0);
+		assert_true(!l->mod_uuid_pos);
+		assert_true(l->flags & VD_LAYOUT_HAVE_MOD_UUID);
+		assert_true(l->flags & VD_LAYOUT_WARNING);
+		assert_non_null(strstr(vd_layout_str(l, l->warning), "does not renew"));
+		assert_int_equal(l->cid_len, 3);
+		vd_free(l);
+	}
+	l = ut_parse(HEAD "CID=123\n" TAIL "ddb.uuid.modification=\"" UUID "\"\n");
+	assert_false(l->flags & VD_LAYOUT_WARNING);
+	vd_free(l);
+}
+
 static void no_content_id(void **state)
 {
 	struct vd_layout *l = ut_parse(HEAD TAIL);
@@ -327,6 +355,7 @@ int main(void)
 		cmocka_unit_test(cid_of_every_width),
 		cmocka_unit_test(bom_and_order),
 		cmocka_unit_test(modification_uuid),
+		cmocka_unit_test(odd_modification_uuid),
 		cmocka_unit_test(no_content_id),
 		cmocka_unit_test(twice),
 		cmocka_unit_test(change_tracking),
