@@ -7,48 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "create.h"
 #include "vdisk/ufile.h"
-
-/* --- signals --- */
-
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int sig)
-{
-	stop_signal = sig;
-}
-
-void stop_catch(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction act = { .sa_handler = on_signal }, old;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(signals); i++)
-		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(signals[i], &act, NULL);
-	signal(SIGXFSZ, SIG_IGN);	/* EFBIG does */
-}
-
-int stop_asked(void)
-{
-	return stop_signal ? ctl_error(CTL_FAIL, "interrupted", NULL, "interrupted") : 0;
-}
-
-/* Die of the signal that was caught: a shell wants to see that. */
-void stop_raise(void)
-{
-	if (!stop_signal)
-		return;
-	signal(stop_signal, SIG_DFL);
-	raise(stop_signal);
-}
 
 /* --- names --- */
 

@@ -102,12 +102,6 @@ int new_file_done(struct new_file *f);
 int new_files_commit(struct new_files *set);
 void new_files_end(struct new_files *set);
 
-/* From the first file on, a signal only asks to stop. */
-void stop_catch(void);
-/* 0, or an exit code: it was asked for. */
-int stop_asked(void);
-void stop_raise(void);
-
 /* create-flat.c */
 struct fill {
 	enum prealloc how;

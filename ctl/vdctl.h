@@ -120,6 +120,17 @@ extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_status, cmd_info, 
 extern const struct cmd cmd_cat, cmd_probe, cmd_set, cmd_formats, cmd_monitor, cmd_check;
 extern const struct cmd cmd_create;
 
+/* stop.c */
+/* From now on a signal only asks to stop. */
+void stop_catch(void);
+/* No more. */
+void stop_release(void);
+bool stop_wanted(void);
+/* 0, or an exit code: it was asked for. */
+int stop_asked(void);
+/* Die of the signal that was caught, if one was, with what is recorded printed. */
+void stop_raise(void);
+
 /* progress.c */
 struct progress {
 	u64 total;

@@ -92,7 +92,7 @@ def key_of(path, key):
 def stop(name, directory, command):
     signum = getattr(signal, "SIG" + name)
     before = {e: os.path.getsize(os.path.join(directory, e)) for e in os.listdir(directory)}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL,
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL)) as child:
         while child.poll() is None:
             new = [e for e in os.listdir(directory) if e not in before]

@@ -403,7 +403,7 @@ cr_signals() {
 	local d=$cr/s name
 
 	mkdir "$d"
-	for name in INT TERM HUP; do
+	for name in INT TERM HUP QUIT ALRM USR1 USR2 XCPU; do
 		same "create: SIG$name in the midst of writing zeros" \
 			"$(made stop "$name" "$d" "$VDCTL" create --prealloc=full "$d/a.img" 3G) $(ls -A "$d")" \
 			"SIG$name "
