@@ -184,14 +184,17 @@ static void flush_json(void)
 	int i;
 
 	for (i = 0; i < pending.nr_hints; i++) {
-		char *more = xasprintf("%s%s%s", hints, i ? "\n" : "", pending.hints[i]);
+		char *safe = text_escaped(pending.hints[i]);
+		char *more = xasprintf("%s%s%s", hints, i ? "\n" : "", safe);
 
+		free(safe);
 		free(hints);
 		hints = more;
 	}
 	json_object_object_add(e, "code", json_text(pending.code));
 	json_object_object_add(e, "message", json_text(pending.text ? pending.text : ""));
-	json_object_object_add(e, "hint", pending.nr_hints ? json_text(hints) : NULL);
+	json_object_object_add(e, "hint", pending.nr_hints ?
+			       json_object_new_string(hints) : NULL);
 	json_object_object_add(e, "path", pending.path ? json_text(pending.path) : NULL);
 	json_object_object_add(top, "error", e);
 	fprintf(stderr, "%s\n",
