@@ -104,6 +104,7 @@ struct set_image {
  * @unclean: the last writer of the top did not finish
  * @wrong_parent: some parent is not the one that its child was made of
  * @drop_cbt: change tracking has been, or in a dry run would be, given up
+ * @cbt_log: name of the log that set_drop_cbt() made useless, or NULL
  * @ro_reason: why the top is not writable although that was asked for, or NULL
  * @patches: what the first write changes before anything else
  */
@@ -114,6 +115,7 @@ struct image_set {
 	bool unclean;
 	bool wrong_parent;
 	bool drop_cbt;
+	char *cbt_log;
 	char *ro_reason;
 	struct vdisk_patch patches[VDISK_MAX_PATCHES];
 	u32 nr_patches;
@@ -176,17 +178,39 @@ int set_add_raw(struct image_set *set, char *const *paths, int nr);
 int set_describe_raw(struct image_set *set, u32 index);
 
 /* writable.c */
+/* Open and lock for writing, or say why not. Changes nothing. */
 int set_make_writable(struct image_set *set);
+/* Will set_change() change something? */
+bool set_to_change(const struct image_set *set);
+/*
+ * What has to be done to the files before the disk can be written: merge what a
+ * crash left, drop change tracking. May be stopped by a signal.
+ */
+int set_change(struct image_set *set);
+
+/* writers.c */
+/*
+ * Warns of processes that have a file of image @image open for writing. With
+ * @marked, that is if the image says that it is in use, they are a reason to
+ * refuse, unless locks are not to be minded.
+ */
+int set_check_writers(const struct image_set *set, u32 image, bool marked);
 
 /* children.c */
-/* Refuses if an image beside the top one has it as its parent. */
-int set_check_children(struct image_set *set);
+/* Refuses if there is an image near image @image that has it as its parent. */
+int set_check_children(const struct image_set *set, u32 image);
+/* The same for a file that is no part of a set, and may be no image. */
+int path_check_children(const char *path, bool ignore);
 
 /* drop-cbt.c */
 int set_drop_cbt(struct image_set *set);
+/* If that was asked for. */
+void set_delete_log(const struct image_set *set);
 
 /* patches.c */
 int set_add_patches(struct image_set *set);
+/* Do at once, and durably, what the first write to image @image would do. */
+int set_renew_ids(struct image_set *set, u32 image);
 
 /* chain.c */
 struct open_chain {
@@ -213,10 +237,12 @@ int member_reopen_writable(struct image_set *set, u32 index);
 /*
  * Of an open set whose top is writable: bring the tables of extents that a
  * writer left behind in mid-work to one state, or refuse if they are damaged.
- * Only the header of an extent is read if nobody did. With @dry_run nothing is
- * written.
+ * Only the header of an extent is read if nobody did. Unless @write, nothing is
+ * written, but all is said.
  */
-int set_merge_unclean(struct image_set *set, bool dry_run);
+int set_merge_unclean(struct image_set *set, bool write);
+/* The sentence, with the errno if that says more. Caller frees. */
+char *vd_error_text(const struct vd_error *err);
 
 /* image-opts.c */
 extern const struct ctl_opt image_opts[];

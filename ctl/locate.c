@@ -133,6 +133,8 @@ int set_open(struct image_set *set, const struct set_options *opts, char *const 
 		ret = check_parents_used(set);
 	if (!ret && !raw_said(opts))
 		ret = set_make_writable(set);
+	else if (!ret && set->writable)
+		ret = set_check_writers(set, 0, false);
 	/* What became writable there has been asked already. */
 	if (!ret && opts->lock == SET_LOCK_YES && (raw_said(opts) || !set->writable))
 		ret = vmware_lock_check(set, set->writable);

@@ -219,11 +219,13 @@ static int make_writable(struct image_set *set)
 	int *fds = NULL;
 	int ret;
 
-	ret = set_check_children(set);
+	ret = set_check_children(set, 0);
 	if (!ret && set->opts->lock == SET_LOCK_YES)
 		ret = vmware_lock_check(set, true);
 	if (!ret)
 		ret = lock_writing(set);
+	if (!ret)
+		ret = set_check_writers(set, 0, set->unclean);
 	if (ret)
 		return ret;
 	ret = reopen_all(set, &fds);
