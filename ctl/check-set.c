@@ -4,6 +4,7 @@
  * code is the backends'; it sees files and numbers, never a path.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "image-set.h"
@@ -65,76 +66,147 @@ int member_reopen_writable(struct image_set *set, u32 index)
 
 /* --- after a crash --- */
 
+#define MAX_TOLD	6	/* findings in the hints of an error */
+#define MAX_LONE	1024	/* tables that an attach makes without being told to */
+
 /**
- * struct merge - one extent that was left in mid-work
- * @path: of its file
- * @told: findings that went to the user
+ * struct merge - all extents that were left in mid-work
+ * @path: of the file that is being looked at
+ * @told, @nr_told: the first findings of damage
+ * @before, @share: bytes of the extents that are done, and of this one
  */
 struct merge {
 	const char *path;
-	u32 told;
+	char *told[MAX_TOLD];
+	u32 nr_told;
+	struct progress progress;
+	u64 before;
+	u64 share;
+	bool write;
 };
 
 static void tell(void *ctx, enum vd_finding kind, const char *text)
 {
 	struct merge *m = ctx;
 
-	if (kind == VD_FINDING_CORRUPT && m->told++ < VD_CHECK_REPORTS)
-		ctl_warn(m->path, "%s", text);
+	if (kind == VD_FINDING_CORRUPT && m->nr_told < MAX_TOLD)
+		m->told[m->nr_told++] = xstrdup(text);
 }
 
-static int refuse(const struct image_set *set, const char *path, u64 nr)
+static bool go_on(void *ctx, u64 done, u64 total)
 {
-	ctl_error(CTL_IMAGE, "image_damaged", path,
+	struct merge *m = ctx;
+
+	progress_step(&m->progress, m->before +
+		      (total ? (u64)((double)m->share * (double)done / (double)total) : 0));
+	return !stop_wanted();
+}
+
+char *vd_error_text(const struct vd_error *err)
+{
+	const char *why = strerror(abs(err->code));
+
+	if (!err->text[0])
+		return xstrdup(why);
+	/* What is wrong with an image, the sentence says itself. */
+	if (err->code == -EUCLEAN || err->code == -EOPNOTSUPP || err->code == -EINTR)
+		return xstrdup(err->text);
+	return xasprintf("%s: %s", err->text, why);
+}
+
+static int failed(const struct merge *m, const struct vd_error *err)
+{
+	struct vd_error full = { .code = err->code };
+	char *text;
+
+	if (err->code == -EINTR && stop_wanted())
+		return stop_asked();
+	text = vd_error_text(err);
+	snprintf(full.text, sizeof(full.text), "%s", text);
+	free(text);
+	return ctl_vd_error(&full, m->path);
+}
+
+static int refuse_damage(const struct image_set *set, const struct merge *m, u64 nr)
+{
+	const char *image = set->images[0].path;
+	u32 i;
+
+	ctl_error(CTL_IMAGE, "image_damaged", m->path,
 		  "its last writer did not end well, and its tables contradict themselves in %llu place%s",
 		  (unsigned long long)nr, nr == 1 ? "" : "s");
-	ctl_hint("vdctl check --repair %s", set->images[0].path);
+	for (i = 0; i < m->nr_told; i++)
+		ctl_hint("%s", m->told[i]);
+	if (nr > m->nr_told)
+		ctl_hint("and %llu more", (unsigned long long)(nr - m->nr_told));
+	ctl_hint("all of them, and what a repair would change: vdctl check --repair --dry-run %s",
+		 image);
 	return CTL_IMAGE;
 }
 
-static int merge_extent(struct image_set *set, const struct vdisk_segment_desc *seg, bool dry_run)
+static int refuse_lone(const struct image_set *set, const struct merge *m, u64 nr)
 {
-	struct merge m = { .path = set->members[seg->member].path };
+	ctl_error(CTL_IMAGE, "image_unclean", m->path,
+		  "its last writer did not end well, and %llu of its tables lack their second copy: more than a crash leaves",
+		  (unsigned long long)nr);
+	ctl_hint("to make them all the same: vdctl check --repair=merge %s", set->images[0].path);
+	return CTL_IMAGE;
+}
+
+static int merge_extent(struct image_set *set, const struct vdisk_segment_desc *seg,
+			struct merge *m)
+{
 	struct vd_check check = {
-		.flags = VD_CHECK_MERGE | VD_CHECK_IF_MARKED,
+		.flags = VD_CHECK_MERGE | VD_CHECK_IF_MARKED | (m->write ? VD_CHECK_REPAIR : 0),
 		.report = tell,
-		.ctx = &m,
+		.progress = go_on,
+		.ctx = m,
 	};
 	struct vd_error err = { 0 };
 	u64 unclean;
 
 	if (check_extent(set, seg, &check, &err))
-		return ctl_vd_error(&err, m.path);
+		return failed(m, &err);
 	unclean = check.found[VD_FINDING_UNCLEAN];
 	if (!unclean)
 		return 0;
 	if (check.found[VD_FINDING_CORRUPT])
-		return refuse(set, m.path, check.found[VD_FINDING_CORRUPT]);
+		return refuse_damage(set, m, check.found[VD_FINDING_CORRUPT]);
+	if (!m->write && check.lone > MAX_LONE)
+		return refuse_lone(set, m, check.lone);
 	/* One of the findings is the mark itself. */
-	ctl_note(m.path, "its last writer did not end well; %s %llu place%s of its tables",
-		 dry_run ? "would merge" : "merging", (unsigned long long)unclean - 1,
-		 unclean == 2 ? "" : "s");
-	if (dry_run)
-		return 0;
-	check.flags |= VD_CHECK_REPAIR;
-	check.report = NULL;
-	return check_extent(set, seg, &check, &err) ? ctl_vd_error(&err, m.path) : 0;
+	if (m->write || set->opts->dry_run)
+		ctl_warn(m->path, "its last writer did not end well; %s %llu place%s of its tables and clear%s its mark",
+			 m->write ? "merged" : "would merge", (unsigned long long)unclean - 1,
+			 unclean == 2 ? "" : "s", m->write ? "ed" : "");
+	return 0;
 }
 
-int set_merge_unclean(struct image_set *set, bool dry_run)
+static bool may_merge(const struct image_set *set, const struct vdisk_segment_desc *seg)
+{
+	return seg->member != VDISK_NO_MEMBER && set->members[seg->member].writable;
+}
+
+int set_merge_unclean(struct image_set *set, bool write)
 {
 	const struct set_image *top = &set->images[0];
+	struct merge m = { .write = write };
 	u32 i;
-	int ret;
+	int ret = 0;
 
-	for (i = top->first_seg; i < top->first_seg + top->nr_segs; i++) {
+	progress_begin(&m.progress, top->size);
+	for (i = top->first_seg; i < top->first_seg + top->nr_segs && !ret; i++) {
 		const struct vdisk_segment_desc *seg = &set->segs[i];
 
-		if (seg->member == VDISK_NO_MEMBER || !set->members[seg->member].writable)
+		if (!may_merge(set, seg))
 			continue;
-		ret = merge_extent(set, seg, dry_run);
-		if (ret)
-			return ret;
+		m.path = set->members[seg->member].path;
+		m.share = seg->len;
+		ret = merge_extent(set, seg, &m);
+		m.before += seg->len;
 	}
-	return 0;
+	progress_end(&m.progress);
+	while (m.nr_told)
+		free(m.told[--m.nr_told]);
+	return ret;
 }

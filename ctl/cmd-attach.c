@@ -192,9 +192,62 @@ static int print_device(struct klink *nl, const struct device *reply, bool direc
 	return ret;
 }
 
-static int attach(struct attach *a, char *const *paths, int nr)
+/*
+ * What the kernel would refuse: an attach that fails must not have changed the
+ * image, so this comes before the change.
+ */
+static int check_request(const struct attach *a, const struct image_set *set, struct klink *nl)
+{
+	const char *path = set->images[0].path;
+	struct devices devs;
+	int ret = 0;
+	u32 i;
+
+	if (a->req.sector_size && set->images[0].size % a->req.sector_size)
+		return ctl_error(CTL_FAIL, "failed", path,
+				 "the disk's size %llu is no multiple of %u bytes",
+				 (unsigned long long)set->images[0].size, a->req.sector_size);
+	for (i = 0; i < set->nr_images && !ret; i++)
+		ret = module_load_format(vd_format_name(set->images[i].format));
+	if (ret || !a->req.have_id)
+		return ret;
+	if (klink_dump(nl, &devs)) {
+		ret = klink_error(nl, NULL);
+	} else if (devices_by_id(&devs, a->req.id)) {
+		ret = ctl_error(CTL_BUSY, "exists", path, "vdisk%u exists already", a->req.id);
+		ctl_hint("vdctl list; without --node the first free number is taken");
+	}
+	devices_free(&devs);
+	return ret;
+}
+
+/* All that the kernel asks for is there: change the image, and give it away. */
+static int hand_over(struct attach *a, struct image_set *set, struct klink *nl)
 {
 	struct device reply = { 0 };
+	int ret = 0;
+
+	if (set_to_change(set))
+		ret = check_request(a, set, nl);
+	if (!ret)
+		ret = set_change(set);
+	if (ret)
+		return ret;
+	if (!set->writable)
+		a->req.flags |= VDISK_F_RDONLY | VDISK_F_HARD_RDONLY;
+	a->req.set = set;
+	if (klink_attach(nl, &a->req, &reply))
+		return refused(nl, set->images[0].path);
+	set_delete_log(set);
+	if (!a->no_wait)
+		node_wait(&reply);
+	ret = print_device(nl, &reply, a->direct_said);
+	device_clear(&reply);
+	return ret;
+}
+
+static int attach(struct attach *a, char *const *paths, int nr)
+{
 	struct image_set set;
 	struct klink nl;
 	int ret;
@@ -209,18 +262,7 @@ static int attach(struct attach *a, char *const *paths, int nr)
 	ret = klink_connect(&nl, KLINK_LOAD);
 	if (ret)
 		goto out_set;
-	if (!set.writable)
-		a->req.flags |= VDISK_F_RDONLY | VDISK_F_HARD_RDONLY;
-	a->req.set = &set;
-	if (klink_attach(&nl, &a->req, &reply)) {
-		ret = refused(&nl, set.images[0].path);
-		goto out_nl;
-	}
-	if (!a->no_wait)
-		node_wait(&reply);
-	ret = print_device(&nl, &reply, a->direct_said);
-	device_clear(&reply);
-out_nl:
+	ret = hand_over(a, &set, &nl);
 	klink_disconnect(&nl);
 out_set:
 	/* Our descriptors go; the kernel's, with their locks, stay. */
@@ -251,6 +293,8 @@ static int run(const struct cmd *cmd, int argc, char **argv)
 		ret = need_admin();
 	if (!ret)
 		ret = attach(&a, argv + optind, argc - optind);
+	if (ret)
+		stop_raise();
 out:
 	free(a.image.parents);
 	free(a.image.outside);

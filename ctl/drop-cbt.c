@@ -308,16 +308,19 @@ static int parse_again(struct image_set *set)
  * Only what is a log of changes and lies beside the image: the name comes from
  * the image, and might be that of anything.
  */
-static void delete_log(const struct image_set *set, const char *name)
+void set_delete_log(const struct image_set *set)
 {
 	static const u8 magic[] = { 0xa2, 0x72, 0x19, 0xf6 };
 	const struct set_image *image = &set->images[0];
 	const struct set_member *m = &set->members[image->member];
+	const char *name = set->cbt_log;
 	u8 found[sizeof(magic)];
 	struct stat st;
 	bool yes;
 	int fd;
 
+	if (!name || set->opts->cbt != SET_CBT_DELETE)
+		return;
 	fd = strchr(name, '/') ? -1 : openat(image->dirfd, name, O_RDONLY | O_NOFOLLOW |
 					     O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	yes = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == m->uid &&
@@ -339,20 +342,17 @@ int set_drop_cbt(struct image_set *set)
 	char *log = name ? xstrdup(name) : NULL;
 	int ret;
 
-	if (set->opts->dry_run) {
-		free(log);
-		return 0;
-	}
 	ret = embedded ? edit_in_place(own_file(set), l) : edit_file(set, l);
 	if (!ret)
 		ret = edit_headers(set);
 	if (!ret)
 		ret = parse_again(set);
-	if (!ret)
-		ctl_warn(set->images[0].path,
-			 "change tracking is given up: the next incremental backup has to be a full one");
-	if (!ret && log && set->opts->cbt == SET_CBT_DELETE)
-		delete_log(set, log);
-	free(log);
-	return ret;
+	if (ret) {
+		free(log);
+		return ret;
+	}
+	ctl_warn(set->images[0].path,
+		 "change tracking is given up: the next incremental backup has to be a full one");
+	set->cbt_log = log;
+	return 0;
 }

@@ -170,6 +170,8 @@ void set_close(struct image_set *set)
 	set->writable = false;
 	free(set->ro_reason);
 	set->ro_reason = NULL;
+	free(set->cbt_log);
+	set->cbt_log = NULL;
 	set->nr_patches = 0;
 }
 

@@ -38,11 +38,11 @@ int need_admin(void)
 	return CTL_PERM;
 }
 
-/* Runs modprobe; what it says on stderr comes back in @said. */
-static int run_modprobe(char *said, size_t len)
+/* Runs modprobe @module; what it says on stderr comes back in @said. */
+static int run_modprobe(const char *module, char *said, size_t len)
 {
 	static const char *const env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL };
-	static const char *const args[] = { "modprobe", "vdisk", NULL };
+	const char *const args[] = { "modprobe", module, NULL };
 	int pipefd[2], status;
 	size_t got = 0;
 	ssize_t n;
@@ -120,10 +120,26 @@ int module_load(void)
 		ctl_hint("sudo modprobe vdisk");
 		return CTL_MODULE;
 	}
-	ret = run_modprobe(said, sizeof(said));
+	ret = run_modprobe("vdisk", said, sizeof(said));
 	if (ret == 127)
 		return ctl_error(CTL_MODULE, "module_missing", NULL,
 				 "the vdisk module is not loaded, and there is no modprobe");
 	said[strcspn(said, "\n")] = 0;
 	return ret ? explain(said) : 0;
+}
+
+int module_load_format(const char *format)
+{
+	char path[64], alias[64], said[1024];
+
+	snprintf(path, sizeof(path), "/sys/module/vdisk_%.20s", format);
+	if (!access(path, F_OK))
+		return 0;
+	snprintf(alias, sizeof(alias), "vdisk-format-%.20s", format);
+	if (!run_modprobe(alias, said, sizeof(said)))
+		return 0;
+	ctl_error(CTL_MODULE, "module_missing", NULL, "the module vdisk-%s cannot be loaded",
+		  format);
+	ctl_hint("modprobe vdisk-%s says why", format);
+	return CTL_MODULE;
 }

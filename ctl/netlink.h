@@ -77,6 +77,8 @@ void devices_free(struct devices *devs);
 /* module.c */
 bool module_loaded(void);
 int module_load(void);
+/* The module of an image format, which the kernel would load at ATTACH. */
+int module_load_format(const char *format);
 bool have_admin(void);
 int need_admin(void);
 

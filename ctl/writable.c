@@ -4,7 +4,8 @@
  *
  * A set is opened for reading first, so that whatever speaks against writing
  * is found before any file is open for it. Then the read locks become write
- * locks, the files are opened once more, and the locks move over.
+ * locks, the files are opened once more, and the locks move over. Nothing is
+ * changed by that; what has to be is a step of its own, when all else is sure.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -236,10 +237,33 @@ static int make_writable(struct image_set *set)
 		return ret;
 	set->writable = true;
 	if (set->unclean)
-		ret = set_merge_unclean(set, set->opts->dry_run);
+		ret = set_merge_unclean(set, false);
+	return ret ? ret : set_add_patches(set);
+}
+
+bool set_to_change(const struct image_set *set)
+{
+	return set->writable && (set->unclean || set->drop_cbt);
+}
+
+int set_change(struct image_set *set)
+{
+	int ret = 0;
+
+	if (!set_to_change(set))
+		return 0;
+	stop_catch();
+	if (set->unclean)
+		ret = set_merge_unclean(set, true);
+	if (!ret)
+		ret = stop_asked();
 	if (!ret && set->drop_cbt)
 		ret = set_drop_cbt(set);
-	return ret ? ret : set_add_patches(set);
+	/* Their places may have moved. */
+	if (!ret)
+		ret = set_add_patches(set);
+	stop_release();
+	return ret ? ret : stop_asked();
 }
 
 int set_make_writable(struct image_set *set)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154
 # --drop-cbt: what becomes of descriptor, headers and log, and what is left when
-# any of its system calls fails or the process dies there. Sourced by run, after
-# which nothing talks to the module: making a socket fails.
+# any of its system calls fails or the process dies there; and what an attach
+# leaves that fails for another reason: nothing. The module's part is played by
+# fake-module.c. Sourced by run.
 
 cbt=$(scratch interop-cbt)
 cbt_ids='CID=1010a8cd
@@ -61,22 +62,30 @@ cbt_make_embedded() {
 	mv "$cbt/img" "$cbt/embedded"
 }
 
-# drop CALL:FAULT ARG...: attach ARG... that never gets to the module
+# drop CALL:FAULT ARG...: attach ARG..., which the module refuses, or does what $answer says
+answer=no
 drop() {
-	local faults=(-e trace=socket -e inject=socket:error=EPERM)
+	local faults=(-e trace=none)
 
-	[ -z "$1" ] || faults=(-e "trace=socket,${1%%:*}" -e inject=socket:error=EPERM -e "inject=$1")
+	[ -z "$1" ] || faults=(-e "trace=${1%%:*}" -e "inject=$1")
 	shift
 	# The shell has its word to say of who was killed; not here.
-	(timeout -k 5 60 strace -f -o "$work/trace" "${faults[@]}" "$VDCTL" attach "$@" \
-		>"$work/out" 2>"$work/err"; exit $?) 2>/dev/null
+	(timeout -k 5 60 strace -f -o "$work/trace" -E LD_PRELOAD="$fake" -E FAKE_ANSWER=$answer \
+		"${faults[@]}" "$VDCTL" attach "$@" >"$work/out" 2>"$work/err"; exit $?) 2>/dev/null
 	rc=$?
 	err=$(cat "$work/err")
 }
 
+# drop_for_good ARG...: the module says yes
+drop_for_good() {
+	answer=yes
+	drop "" "$@"
+	answer=no
+}
+
 # Did it get as far as the module, unharmed?
 arrived() {
-	[ "$rc" -eq 1 ] && grep -q 'netlink socket' "$work/err"
+	[ "$rc" -eq 1 ] && grep -q 'not unique' "$work/err"
 }
 
 # state: "tracked" or "free" and the writable state of the image, by vdctl itself
@@ -122,6 +131,11 @@ cbt_drops_separate() {
 
 	cbt_separate
 	drop "" --drop-cbt=delete "$cbt/img/disk.vmdk"
+	check "cbt: =delete leaves the log when the module says no" \
+		"$([ -e "$cbt/img/disk-ctk.vmdk" ]; echo $?)" "$err"
+	cbt_separate
+	drop_for_good --drop-cbt=delete "$cbt/img/disk.vmdk"
+	same "cbt: =delete: it is attached" "$rc $(cat "$work/out")" "0 /dev/vdisk0" "$err"
 	check "cbt: =delete deletes the log" "$([ ! -e "$cbt/img/disk-ctk.vmdk" ]; echo $?)" "$err"
 
 	# A name that stands in an image must not delete anything else.
@@ -132,13 +146,13 @@ cbt_drops_separate() {
 		cp "$cbt/img/disk-ctk.vmdk" "$cbt/victim"
 		echo precious >"$cbt/img/victim"
 		sed -i "s|disk-ctk.vmdk|$victim|" "$cbt/img/disk.vmdk"
-		drop "" --drop-cbt=delete "$cbt/img/disk.vmdk"
+		drop_for_good --drop-cbt=delete "$cbt/img/disk.vmdk"
 		check "cbt: =delete does not delete $victim" \
 			"$([ -e "$cbt/img/$victim" ] && grep -q 'left alone' "$work/err"; echo $?)" "$err"
 	done
 	cbt_separate
 	ln -sf disk-flat.vmdk "$cbt/img/disk-ctk.vmdk"
-	drop "" --drop-cbt=delete "$cbt/img/disk.vmdk"
+	drop_for_good --drop-cbt=delete "$cbt/img/disk.vmdk"
 	check "cbt: =delete does not delete a symbolic link" \
 		"$([ -L "$cbt/img/disk-ctk.vmdk" ]; echo $?)" "$err"
 }
@@ -233,6 +247,85 @@ cbt_torn() {
 	same "cbt: a torn write leaves a valid text" "$bad" ""
 }
 
+# An attach that cannot be has not changed a byte: neither of a descriptor nor of tables.
+cbt_nothing_changes() {
+	local img=$cbt/img/disk.vmdk form
+
+	for form in separate embedded; do
+		"cbt_$form"
+		cp -a "$cbt/img" "$cbt/before"
+		cbt_same "$form, no socket" 1 "netlink socket" socket:error=EPERM --drop-cbt=delete "$img"
+		cbt_same "$form, the number is taken" 4 "vdisk3 exists" "" --node=3 \
+			--drop-cbt=delete "$img"
+		rm -rf "$cbt/before"
+	done
+	cbt_separate
+	sed -i 's/^RW 2048/RW 2047/' "$img"
+	cp -a "$cbt/img" "$cbt/before"
+	cbt_same "another sector size" 1 "no multiple" "" -b 4096 --drop-cbt=delete "$img"
+	rm -rf "$cbt/before"
+	cbt_unmarked
+	disk put "$img" 72 01
+	disk entry "$img" 1 3 0
+	cp -a "$cbt/img" "$cbt/before"
+	cbt_same "unclean, no socket" 1 "netlink socket" socket:error=EPERM "$img"
+	cbt_same "unclean, the number is taken" 4 "vdisk3 exists" "" --node=3 "$img"
+	rm -rf "$cbt/before"
+	drop_for_good "$img"
+	check "cbt: unclean: merged, and a warning says so" \
+		"$([ "$rc" -eq 0 ] && grep -q 'merged 1 place of its tables' "$work/err"; echo $?)" "$err"
+	same "cbt: unclean: no mark is left" "$(od -An -tu1 -j72 -N1 "$img" | tr -d ' ')" 0
+	vd check "$img"
+	same "cbt: unclean: clean now" "$rc" 0 "$err"
+	[ -e /sys/module/vdisk ] && return
+	disk put "$img" 72 01
+	cp -a "$cbt/img" "$cbt/before"
+	vd attach "$img"
+	same "cbt: unclean, no module: exit status" "$rc" 7 "$err"
+	check "cbt: unclean, no module: nothing has changed" \
+		"$(diff -rq "$cbt/before" "$cbt/img" >&2; echo $?)"
+	rm -rf "$cbt/before"
+}
+
+cbt_unmarked() {
+	rm -rf "$cbt/img"
+	mkdir "$cbt/img"
+	disk make "$cbt/src.raw" 1048576 cbt
+	qemu-img convert -q -f raw -O vmdk "$cbt/src.raw" "$cbt/img/disk.vmdk"
+}
+
+# cbt_same NAME CODE WORD FAULT ARG...: attach fails so, and $cbt/img is as $cbt/before
+cbt_same() {
+	local name=$1 code=$2 word=$3 fault=$4
+	shift 4
+	drop "$fault" "$@"
+	check "cbt: $name: refused" "$([ "$rc" -eq "$code" ] && grep -q "$word" "$work/err"; echo $?)" \
+		"$rc $err"
+	check "cbt: $name: nothing has changed" \
+		"$(diff -rq "$cbt/before" "$cbt/img" >&2; echo $?)" "$err"
+}
+
+# A signal in the middle of the replacement: it is finished, or has not been.
+cbt_signals() {
+	local name n bad=''
+
+	for name in INT TERM QUIT USR1; do
+		for n in fsync:1 renameat:1 fchmod:1 pwrite64:1; do
+			cbt_separate
+			answer=yes
+			drop "${n%:*}:signal=$name:when=${n#*:}" --drop-cbt "$cbt/img/disk.vmdk"
+			answer=no
+			[ "$rc" -ge 128 ] || bad+=" $name:$n:$rc"
+			[ -z "$(find "$cbt/img" -name '.*.vdctl*')" ] || bad+=" $name:$n:left"
+			case $(state) in
+			"true false" | "false true") ;;
+			*) bad+=" $name:$n:$(state)" ;;
+			esac
+		done
+	done
+	same "cbt: a signal leaves no file behind" "$bad" ""
+}
+
 cbt_make_separate
 cbt_make_embedded
 cbt_refused
@@ -240,7 +333,11 @@ if ! have strace || ! strace -o /dev/null true 2>/dev/null; then
 	skip "cbt: under strace" "strace does not work here"
 elif [ "$(id -u)" -ne 0 ]; then
 	skip "cbt: under strace" "attach wants root"
+elif ! fake_module; then
+	not_ok "cbt: the stand-in for the module is made" "$(cat "$work/err")"
 else
+	cbt_nothing_changes
+	cbt_signals
 	cbt_drops_separate
 	cbt_drops_embedded
 	cbt_drops_split
