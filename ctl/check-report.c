@@ -42,6 +42,27 @@ static void add_up(const struct check_report *r, struct totals *t)
 
 /* --- text --- */
 
+#define MAX_CHANGES 20	/* lines for one extent */
+
+/* What a user wants to look at after a repair: one line for each part of the disk. */
+static void print_changes(const struct check_extent *e)
+{
+	u32 i;
+
+	for (i = 0; i < e->nr_changes && i < MAX_CHANGES; i++) {
+		const struct check_change *c = &e->changes[i];
+
+		printf("  %s: bytes %llu to %llu of the disk %s\n",
+		       c->how == VD_CHANGE_COPIED ? "copied" : "changed",
+		       (unsigned long long)c->start, (unsigned long long)(c->start + c->len - 1),
+		       c->how == VD_CHANGE_COPIED ?
+		       "read as before, but may hold another part's data" :
+		       "read other than before");
+	}
+	if (e->nr_changes > MAX_CHANGES)
+		printf("  and %u more such lines\n", e->nr_changes - MAX_CHANGES);
+}
+
 static void print_extent(const struct check_extent *e)
 {
 	u64 told[ARRAY_SIZE(kinds)] = { 0 };
@@ -61,6 +82,7 @@ static void print_extent(const struct check_extent *e)
 		if (e->first.found[kind] > told[kind])
 			printf("  %s: %llu more\n", kinds[kind],
 			       (unsigned long long)(e->first.found[kind] - told[kind]));
+	print_changes(e);
 	if (e->failed) {
 		printf("  not checked to its end: ");
 		text_escape(stdout, e->failed);
@@ -146,6 +168,22 @@ static struct json_object *json_findings(const struct check_extent *e)
 	return list;
 }
 
+static struct json_object *json_changes(const struct check_extent *e)
+{
+	struct json_object *list = json_object_new_array();
+	u32 i;
+
+	for (i = 0; i < e->nr_changes; i++) {
+		struct json_object *o = json_object_new_object();
+
+		add_text(o, "what", e->changes[i].how == VD_CHANGE_COPIED ? "copied" : "changed");
+		add_u64(o, "start", e->changes[i].start);
+		add_u64(o, "length", e->changes[i].len);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static struct json_object *json_extent(const struct check_report *r, const struct check_extent *e)
 {
 	struct json_object *o = json_object_new_object();
@@ -163,6 +201,8 @@ static struct json_object *json_extent(const struct check_report *r, const struc
 	}
 	add_text(o, "error", e->failed);
 	json_object_object_add(o, "findings", json_findings(e));
+	if (r->wrote)
+		json_object_object_add(o, "changes", json_changes(e));
 	return o;
 }
 

@@ -17,6 +17,13 @@ struct check_finding {
 	char *text;
 };
 
+/* What a repair did to a part of an extent, in bytes of the disk. */
+struct check_change {
+	enum vd_change how;
+	u64 start;
+	u64 len;
+};
+
 /**
  * struct check_extent - one extent, or (@seg NULL) the text of an image
  * @image: number in the chain
@@ -25,6 +32,7 @@ struct check_finding {
  * @last: as it is now
  * @failed: why it was not checked to its end, or NULL
  * @list, @nr: what @first counts, in words, as far as they were told
+ * @changes, @nr_changes: in order; neighbours are one
  */
 struct check_extent {
 	u32 image;
@@ -35,6 +43,8 @@ struct check_extent {
 	char *failed;
 	struct check_finding *list;
 	u32 nr;
+	struct check_change *changes;
+	u32 nr_changes;
 };
 
 /**

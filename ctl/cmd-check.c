@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 #include "check.h"
 
@@ -20,12 +19,13 @@ enum {
 	CHECK_NONE	= 63,
 };
 
-enum { OPT_REPAIR = 400, OPT_CHAIN, OPT_VMWARE };
+enum { OPT_REPAIR = 400, OPT_CHAIN, OPT_VMWARE, OPT_CHILDREN };
 
 static const struct ctl_opt opts[] = {
 	{ OPT_REPAIR, "repair", "=merge|all", "repair all (default), or merge: only what a crash leaves" },
 	{ 'n', "dry-run", NULL, "with --repair: write nothing, say what would be repaired" },
 	{ OPT_CHAIN, "chain", NULL, "the parents too" },
+	{ OPT_CHILDREN, "ignore-children", NULL, "repair although snapshots of the image are spoilt by that" },
 	{ OPT_VMWARE, "ignore-vmware-lock", NULL, "although VMware's FILE.lck says that it is in use" },
 	{ 'J', "json", NULL, "JSON" },
 	{ 0 }
@@ -45,22 +45,6 @@ struct run {
 	u64 share;
 	bool chain;
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-	stopped = 1;
-}
-
-/* A second signal is not needed: the check asks often, and writes are short. */
-static void catch_signals(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-}
 
 u64 check_found(const struct check_report *r, enum vd_finding kind, bool last)
 {
@@ -99,7 +83,26 @@ static bool go_on(void *ctx, u64 done, u64 total)
 
 	progress_step(&run->progress, run->before +
 		      (total ? (u64)((double)run->share * (double)done / (double)total) : 0));
-	return !stopped;
+	return !stop_wanted();
+}
+
+static void changed(void *ctx, enum vd_change how, u64 pos, u64 len)
+{
+	struct run *run = ctx;
+	struct check_extent *e = run->current;
+	struct check_change *last = e->nr_changes ? &e->changes[e->nr_changes - 1] : NULL;
+	u64 end = min(pos + len, e->seg->len);
+
+	if (pos >= end)
+		return;
+	pos += e->seg->start;
+	end += e->seg->start;
+	if (last && last->how == how && last->start + last->len == pos) {
+		last->len = end - last->start;
+		return;
+	}
+	e->changes = xrealloc(e->changes, e->nr_changes + 1, sizeof(*e->changes));
+	e->changes[e->nr_changes++] = (struct check_change) { how, pos, end - pos };
 }
 
 static struct check_extent *add_extent(struct run *run, u32 image,
@@ -138,9 +141,10 @@ static void one_pass(struct run *run, struct check_extent *e, struct vd_check *c
 	check->flags = flags | (run->report.mode == CHECK_MERGE ? VD_CHECK_MERGE : 0);
 	check->report = tell ? keep : NULL;
 	check->progress = go_on;
+	check->changed = flags & VD_CHECK_REPAIR ? changed : NULL;
 	check->ctx = run;
 	if (check_extent(&run->set, e->seg, check, &err) && !e->failed)
-		e->failed = xstrdup(err.text[0] ? err.text : strerror(abs(err.code)));
+		e->failed = vd_error_text(&err);
 }
 
 /* --- the passes --- */
@@ -175,7 +179,7 @@ static void look(struct run *run)
 	u32 i;
 
 	begin_pass(run);
-	for (i = 0; i < set->nr_segs && !stopped; i++) {
+	for (i = 0; i < set->nr_segs && !stop_wanted(); i++) {
 		const struct vdisk_segment_desc *seg = &set->segs[i];
 
 		if (!has_check(seg) || seg->image >= images_to_check(run))
@@ -194,23 +198,99 @@ static bool to_repair(const struct check_extent *e)
 	       (e->first.repaired[VD_FINDING_CORRUPT] || e->first.repaired[VD_FINDING_UNCLEAN]);
 }
 
+/**
+ * struct job - what a repair has to do with one image
+ * @any: something
+ * @marked: an extent says that it is in use
+ * @alters: parts of the disk will read other than before
+ */
+struct job {
+	bool any;
+	bool marked;
+	bool alters;
+};
+
+static struct job job_of(const struct run *run, u32 image)
+{
+	const struct check_report *r = &run->report;
+	struct job job = { 0 };
+	u32 i;
+
+	for (i = 0; i < r->nr; i++) {
+		const struct check_extent *e = &r->extents[i];
+
+		if (e->image != image || !e->seg)
+			continue;
+		job.marked |= e->first.found[VD_FINDING_UNCLEAN] > 0;
+		if (!to_repair(e))
+			continue;
+		job.any = true;
+		job.alters |= e->first.altered > 0;
+	}
+	return job;
+}
+
+/*
+ * May image @image be repaired? Whoever has it open for writing may have more in
+ * mind than the file says; children live on what it reads.
+ */
+static int may_repair(const struct run *run, u32 image, const struct job *job)
+{
+	int ret;
+
+	ret = set_check_writers(&run->set, image, job->marked);
+	if (!ret && job->alters && run->set.images[image].layout)
+		ret = set_check_children(&run->set, image);
+	return ret;
+}
+
 /* Every file that will be written is open and locked before the first is written. */
-static int prepare_repair(struct run *run, bool *any)
+static int open_repair(struct run *run, u32 image, const struct job *job)
 {
 	struct check_report *r = &run->report;
 	u32 i;
-	int ret;
+	int ret = 0;
+
+	for (i = 0; i < r->nr && !ret; i++)
+		if (r->extents[i].image == image && to_repair(&r->extents[i]))
+			ret = member_reopen_writable(&run->set, r->extents[i].seg->member);
+	if (!ret && job->alters && run->set.images[image].layout)
+		ret = member_reopen_writable(&run->set, run->set.images[image].member);
+	return ret;
+}
+
+static int prepare_repair(struct run *run, bool *any)
+{
+	u32 i, nr = images_to_check(run);
+	struct job job;
+	int ret = 0;
 
 	*any = false;
-	for (i = 0; i < r->nr; i++) {
-		if (!to_repair(&r->extents[i]))
+	for (i = 0; i < nr && !ret; i++) {
+		job = job_of(run, i);
+		if (!job.any)
 			continue;
 		*any = true;
-		ret = member_reopen_writable(&run->set, r->extents[i].seg->member);
-		if (ret)
-			return ret;
+		ret = may_repair(run, i, &job);
+		if (!ret && !run->report.dry_run)
+			ret = open_repair(run, i, &job);
 	}
-	return *any ? vmware_lock_check(&run->set, true) : 0;
+	return !ret && *any && !run->report.dry_run ? vmware_lock_check(&run->set, true) : ret;
+}
+
+/* A child that was made of what can no longer be read must not fit any more. */
+static int renew_ids(struct run *run)
+{
+	u32 i, nr = images_to_check(run);
+	struct job job;
+	int ret = 0;
+
+	for (i = 0; i < nr && !ret; i++) {
+		job = job_of(run, i);
+		if (job.alters && run->set.images[i].layout)
+			ret = set_renew_ids(&run->set, i);
+	}
+	return ret;
 }
 
 static int repair(struct run *run)
@@ -222,11 +302,14 @@ static int repair(struct run *run)
 	int ret;
 
 	ret = prepare_repair(run, &any);
-	if (ret || !any)
+	if (ret || !any || r->dry_run)
+		return ret;
+	ret = renew_ids(run);
+	if (ret)
 		return ret;
 	begin_pass(run);
 	r->wrote = true;
-	for (i = 0; i < r->nr && !stopped; i++) {
+	for (i = 0; i < r->nr && !stop_wanted(); i++) {
 		struct check_extent *e = &r->extents[i];
 
 		if (!to_repair(e))
@@ -270,7 +353,7 @@ static int verdict(const struct check_report *r)
 	for (i = 0; i < r->nr; i++)
 		if (r->extents[i].failed)
 			return CHECK_NOT_DONE;
-	if (stopped)
+	if (stop_wanted())
 		return CHECK_NOT_DONE;
 	if (check_found(r, VD_FINDING_CORRUPT, true) || check_found(r, VD_FINDING_UNCLEAN, true))
 		return CHECK_CORRUPT;
@@ -291,16 +374,17 @@ static int check_open_set(struct run *run)
 	if (ret)
 		return not_done(ret);
 	look(run);
-	if (run->report.mode != CHECK_LOOK && !run->report.dry_run && !stopped) {
+	if (run->report.mode != CHECK_LOOK && !stop_wanted()) {
 		ret = repair(run);
-		if (ret)
+		/* A dry run tells what stands in the way, but first what it is about. */
+		if (ret && !run->report.dry_run)
 			return not_done(ret);
 	}
 	if (ctl.json)
 		check_print_json(&run->report);
 	else
 		check_print(&run->report);
-	if (stopped)
+	if (stop_wanted())
 		ctl_error(CHECK_NOT_DONE, "interrupted", run->set.images[0].path,
 			  "stopped before its end");
 	return verdict(&run->report);
@@ -324,6 +408,7 @@ static void free_report(struct check_report *r)
 		for (k = 0; k < r->extents[i].nr; k++)
 			free(r->extents[i].list[k].text);
 		free(r->extents[i].list);
+		free(r->extents[i].changes);
 		free(r->extents[i].failed);
 	}
 	free(r->extents);
@@ -340,7 +425,7 @@ static int check(struct run *run, char *const *paths, int nr)
 		return not_done(ret);
 	run->report.set = &run->set;
 	if (checkable(run)) {
-		catch_signals();
+		stop_catch();
 		ret = check_open_set(run);
 	} else {
 		ret = ctl_error(CHECK_NONE, "no_check", run->set.images[0].path,
@@ -378,6 +463,9 @@ static int option(struct run *run, int id, const char *arg)
 		return 0;
 	case OPT_CHAIN:
 		run->chain = true;
+		return 0;
+	case OPT_CHILDREN:
+		run->image.ignore_children = true;
 		return 0;
 	case OPT_VMWARE:
 		run->image.ignore_vmware_lock = true;

@@ -56,21 +56,21 @@ static int check_place(const struct set_member *m, u64 pos, u32 len, const u32 *
 	return 0;
 }
 
-static void add_patch(struct image_set *set, u64 pos, const char *text)
+static void add_patch(struct image_set *set, u32 image, u64 pos, const char *text)
 {
 	struct vdisk_patch *p = &set->patches[set->nr_patches++];
 
 	memset(p, 0, sizeof(*p));
-	p->member = set->images[0].member;
+	p->member = set->images[image].member;
 	p->offset = pos;
 	p->len = (u32)strlen(text);
 	memcpy(p->bytes, text, p->len);
 }
 
-static int add_cid(struct image_set *set, u32 *cid)
+static int add_cid(struct image_set *set, u32 image, u32 *cid)
 {
-	const struct vd_layout *l = set->images[0].layout;
-	const struct set_member *m = &set->members[set->images[0].member];
+	const struct vd_layout *l = set->images[image].layout;
+	const struct set_member *m = &set->members[set->images[image].member];
 	char text[CID_DIGITS + 1];
 	int ret;
 
@@ -80,15 +80,15 @@ static int add_cid(struct image_set *set, u32 *cid)
 	if (ret)
 		return ret;
 	snprintf(text, sizeof(text), "%0*x", (int)l->cid_len, *cid);
-	add_patch(set, l->cid_pos, text);
+	add_patch(set, image, l->cid_pos, text);
 	return 0;
 }
 
 /* Random, but for its end, where VMware repeats the short one. */
-static int add_long_cid(struct image_set *set, u32 cid)
+static int add_long_cid(struct image_set *set, u32 image, u32 cid)
 {
-	const struct vd_layout *l = set->images[0].layout;
-	const struct set_member *m = &set->members[set->images[0].member];
+	const struct vd_layout *l = set->images[image].layout;
+	const struct set_member *m = &set->members[set->images[image].member];
 	char text[LONG_DIGITS + 1];
 	u32 words[3];
 	int ret;
@@ -99,15 +99,15 @@ static int add_long_cid(struct image_set *set, u32 cid)
 	if (ret)
 		return ret;
 	snprintf(text, sizeof(text), "%08x%08x%08x%08x", words[0], words[1], words[2], cid);
-	add_patch(set, l->long_cid_pos, text);
+	add_patch(set, image, l->long_cid_pos, text);
 	return 0;
 }
 
 /* VirtualBox renews it before its first write, and children must have the parent's. */
-static int add_mod_uuid(struct image_set *set)
+static int add_mod_uuid(struct image_set *set, u32 image)
 {
-	const struct vd_layout *l = set->images[0].layout;
-	const struct set_member *m = &set->members[set->images[0].member];
+	const struct vd_layout *l = set->images[image].layout;
+	const struct set_member *m = &set->members[set->images[image].member];
 	char text[UUID_CHARS + 1] = "";
 	uuid_t uuid;
 
@@ -116,23 +116,47 @@ static int add_mod_uuid(struct image_set *set)
 		return descriptor_changed(m);
 	uuid_generate_random(uuid);
 	uuid_unparse_lower(uuid, text);
-	add_patch(set, l->mod_uuid_pos, text);
+	add_patch(set, image, l->mod_uuid_pos, text);
 	return 0;
 }
 
-int set_add_patches(struct image_set *set)
+static int add_patches(struct image_set *set, u32 image)
 {
-	const struct vd_layout *l = set->images[0].layout;
+	const struct vd_layout *l = set->images[image].layout;
 	u32 cid;
 	int ret = 0;
 
 	set->nr_patches = 0;
 	if (l->cid_len) {
-		ret = add_cid(set, &cid);
+		ret = add_cid(set, image, &cid);
 		if (!ret && l->long_cid_len)
-			ret = add_long_cid(set, cid);
+			ret = add_long_cid(set, image, cid);
 	}
 	if (!ret && l->mod_uuid_len)
-		ret = add_mod_uuid(set);
+		ret = add_mod_uuid(set, image);
+	return ret;
+}
+
+int set_add_patches(struct image_set *set)
+{
+	return add_patches(set, 0);
+}
+
+int set_renew_ids(struct image_set *set, u32 image)
+{
+	const struct set_member *m = &set->members[set->images[image].member];
+	int ret;
+	u32 i;
+
+	ret = add_patches(set, image);
+	for (i = 0; !ret && i < set->nr_patches; i++) {
+		const struct vdisk_patch *p = &set->patches[i];
+
+		if (pwrite(m->fd, p->bytes, p->len, (off_t)p->offset) != (ssize_t)p->len)
+			ret = ctl_errno(errno, m->path, "cannot renew its content ID");
+	}
+	if (!ret && set->nr_patches && fsync(m->fd))
+		ret = ctl_errno(errno, m->path, "cannot renew its content ID");
+	set->nr_patches = 0;
 	return ret;
 }

@@ -81,7 +81,7 @@ ck_past_the_end() {
 
 # qemu-img looks at one copy of the tables, so some of this is clean to it.
 ck_copies() {
-	local img=$ck/copy.vmdk
+	local img=$ck/copy.vmdk before
 
 	ck_fresh copy.vmdk
 	disk entry "$img" 0 3 0
@@ -103,8 +103,15 @@ ck_copies() {
 	cat_is "check: two different grains, repaired" "$(sha "$ck/src.raw")" "$img"
 
 	disk entry "$img" both 5 "$(disk entry "$img" 0 4)"
+	before=$("$VDCTL" cat "$img" | sha256sum)
 	checked "a grain twice" 2 "$img"
 	checked "a grain twice, --repair" 3 --repair "$img"
+	same "check: a grain twice, repaired: every byte reads as before" \
+		"$("$VDCTL" cat "$img" | sha256sum)" "$before"
+	qemu-io -f vmdk -c "write -P 1 $((5 * 65536)) 64k" "$img" >/dev/null
+	same "check: a grain twice, repaired: a write changes one of them" \
+		"$("$VDCTL" cat --offset $((4 * 65536)) --length 64K "$img" | sha256sum)" \
+		"$(dd if="$ck/src.raw" bs=64K skip=4 count=1 status=none | sha256sum)"
 	qemu_says "a grain twice, repaired" 0 "$img"
 }
 
@@ -168,8 +175,12 @@ ck_chain() {
 	same "check: --chain says which file" \
 		"$(jq -r '.extents[] | select(.findings[0].kind == "corrupt") | .filename' "$work/out")" \
 		"$(realpath "$base")"
-	checked "child, --chain --repair" 3 --chain --repair "$child"
-	checked "child, --chain, repaired" 3 --chain "$child"
+	untouched "child, --chain --repair: it would read other" "$base" 1 --chain --repair "$child"
+	checked "child, --chain --repair --ignore-children" 3 --chain --repair --ignore-children \
+		"$child"
+	checked "parent repaired: leaks" 3 "$base"
+	checked "parent repaired: the child fits no more" 2 "$child"
+	qemu-img create -q -f vmdk -F vmdk -b base.vmdk "$child" >/dev/null
 	qemu-io -f vmdk -c 'write -P 9 0 512' "$base" >/dev/null
 	checked "parent changed behind its child" 2 "$child"
 	vd check -J "$child"
