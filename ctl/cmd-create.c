@@ -8,14 +8,14 @@
 #include "create.h"
 
 enum { OPT_TYPE = 400, OPT_GRAIN, OPT_SPLIT, OPT_ADAPTER, OPT_HWVERSION, OPT_COMMENT, OPT_UUID,
-       OPT_ZEROED, OPT_PREALLOC, OPT_FORCE };
+       OPT_ZEROED, OPT_PREALLOC, OPT_FORCE, OPT_CHILDREN };
 
 static const struct ctl_opt opts[] = {
 	{ 'f', "format", "FMT", "raw or vmdk; default: .vmdk is VMDK, .img and .raw are raw" },
 	{ 'b', "backing", "PARENT", "make a delta: what it lacks is read from PARENT" },
 	{ OPT_TYPE, "type", "KIND", "sparse (default), split, flat, splitflat, esx, esxsparse" },
 	{ OPT_PREALLOC, "prealloc", "HOW", "off (default), metadata, falloc, full" },
-	{ OPT_GRAIN, "grain", "SIZE", "unit of allocation, 4K to 1M; default 64K" },
+	{ OPT_GRAIN, "grain", "SIZE", "unit of allocation, 8K to 1M; default 64K" },
 	{ OPT_SPLIT, "split-size", "SIZE", "bytes of each extent of a split disk; default 2047M" },
 	{ OPT_ADAPTER, "adapter", "NAME", "ide (default), lsilogic, buslogic, legacyESX" },
 	{ OPT_HWVERSION, "hwversion", "N", "virtual hardware version; default 4" },
@@ -23,6 +23,7 @@ static const struct ctl_opt opts[] = {
 	{ OPT_UUID, "uuid", "UUID", "the disk's UUID; default: a random one" },
 	{ OPT_ZEROED, "zeroed-grain", NULL, "grains of zeros may take no space (version 2; not for VirtualBox)" },
 	{ OPT_FORCE, "force", NULL, "replace files that are there" },
+	{ OPT_CHILDREN, "ignore-children", NULL, "with --force: although snapshots of the old image are lost by that" },
 	{ 'J', "json", NULL, NULL },
 	{ 0 }
 };
@@ -150,6 +151,9 @@ static int option(struct create *c, int id, const char *arg)
 	case OPT_FORCE:
 		c->force = true;
 		return 0;
+	case OPT_CHILDREN:
+		c->ignore_children = true;
+		return 0;
 	}
 	ret = vmdk_opt(c, id, arg);
 	return ret < 0 ? image_opt(&c->parent, id, arg) : ret;
@@ -218,6 +222,9 @@ static int create(struct create *c)
 	if (c->vmdk_option)
 		return ctl_error(CTL_USAGE, "usage", c->path, "%s is for VMDK, and this is raw",
 				 c->vmdk_option);
+	if (c->prealloc == PREALLOC_METADATA)
+		return ctl_error(CTL_USAGE, "usage", c->path,
+				 "--prealloc=metadata is for sparse images, and raw has no tables");
 	return create_raw(c);
 }
 

@@ -128,6 +128,18 @@ int new_file_open(struct new_files *set, u32 index)
 	return f->file ? 0 : ctl_vd_error(&err, f->path);
 }
 
+int new_file_reopen(struct new_files *set, u32 index)
+{
+	struct new_file *f = &set->files[index];
+	struct vd_error err = { 0 };
+
+	f->fd = openat(set->dirfd, f->temp, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (f->fd < 0)
+		return ctl_errno(errno, f->path, "cannot open it again");
+	f->file = vd_ufile_fd(f->fd, true, &err);
+	return f->file ? 0 : ctl_vd_error(&err, f->path);
+}
+
 static void close_new(struct new_file *f)
 {
 	vd_ufile_free(f->file);
@@ -167,17 +179,37 @@ static int set_aside(struct new_files *set, struct new_file *f)
 	return ret;
 }
 
-/* Rename that replaces nothing, also where the file system has no word for that. */
+/* The name is taken by an empty file, and that is replaced. */
+static int rename_over_own(struct new_files *set, const struct new_file *f)
+{
+	int fd, err;
+
+	fd = openat(set->dirfd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	if (!renameat(set->dirfd, f->temp, set->dirfd, f->name))
+		return 0;
+	err = -errno;
+	unlinkat(set->dirfd, f->name, 0);
+	return err;
+}
+
+/*
+ * Rename that replaces nothing, also where the file system has no word for that
+ * (NFS) and no second names (FAT, many network and FUSE file systems).
+ */
 static int rename_new(struct new_files *set, const struct new_file *f)
 {
 	if (!renameat2(set->dirfd, f->temp, set->dirfd, f->name, RENAME_NOREPLACE))
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -errno;
-	if (linkat(set->dirfd, f->temp, set->dirfd, f->name, 0))
-		return -errno;
-	unlinkat(set->dirfd, f->temp, 0);
-	return 0;
+	if (!linkat(set->dirfd, f->temp, set->dirfd, f->name, 0)) {
+		unlinkat(set->dirfd, f->temp, 0);
+		return 0;
+	}
+	return errno == EEXIST ? -EEXIST : rename_over_own(set, f);
 }
 
 static int publish(struct new_files *set, struct new_file *f)

@@ -17,7 +17,7 @@ static int fill_failed(const struct new_file *f, int err)
 	return ret;
 }
 
-static int reserve(struct new_file *f, u64 size)
+static int reserve(struct new_file *f, u64 size, struct fill *fill)
 {
 	u64 pos, len;
 	int ret = 0;
@@ -27,6 +27,11 @@ static int reserve(struct new_file *f, u64 size)
 			return -EINTR;
 		len = min(size - pos, RESERVE_PIECE);
 		ret = vd_file_allocate(f->file, pos, len);
+		/* Before zeros that is the smaller part, and not counted. */
+		if (fill->how == PREALLOC_FALLOC) {
+			fill->done += len;
+			progress_step(&fill->progress, fill->done);
+		}
 	}
 	return ret;
 }
@@ -51,13 +56,13 @@ static int write_zeros(struct new_file *f, u64 size, struct fill *fill)
 }
 
 /* Space is reserved first in any case: a full disk shows at once, not at the end. */
-int fill_file(struct new_file *f, u64 size, struct fill *fill)
+int fill_reserve(struct new_file *f, u64 size, struct fill *fill)
 {
 	int ret;
 
 	ret = vd_file_truncate(f->file, size);
 	if (!ret && fill->how >= PREALLOC_FALLOC) {
-		ret = reserve(f, size);
+		ret = reserve(f, size, fill);
 		if (ret == -EOPNOTSUPP && fill->how == PREALLOC_FALLOC) {
 			ret = ctl_errno(ret, f->path, "the file system cannot reserve space");
 			ctl_hint("--prealloc=full writes zeros instead");
@@ -66,8 +71,13 @@ int fill_file(struct new_file *f, u64 size, struct fill *fill)
 		if (ret == -EOPNOTSUPP)
 			ret = 0;
 	}
-	if (!ret && fill->how == PREALLOC_FULL)
-		ret = write_zeros(f, size, fill);
+	return ret ? fill_failed(f, ret) : 0;
+}
+
+int fill_zeros(struct new_file *f, u64 size, struct fill *fill)
+{
+	int ret = fill->how == PREALLOC_FULL ? write_zeros(f, size, fill) : 0;
+
 	return ret ? fill_failed(f, ret) : 0;
 }
 
@@ -84,7 +94,9 @@ static int make_raw(const struct create *c, struct new_files *files)
 	if (ret)
 		return ret;
 	progress_begin(&fill.progress, c->size);
-	ret = fill_file(&files->files[0], c->size, &fill);
+	ret = fill_reserve(&files->files[0], c->size, &fill);
+	if (!ret)
+		ret = fill_zeros(&files->files[0], c->size, &fill);
 	progress_end(&fill.progress);
 	if (!ret)
 		ret = new_file_done(&files->files[0]);
@@ -96,6 +108,9 @@ int create_raw(const struct create *c)
 	struct new_files files;
 	int ret;
 
+	ret = c->force ? path_check_children(c->path, c->ignore_children) : 0;
+	if (ret)
+		return ret;
 	ret = new_files_begin(&files, c->path, c->force);
 	if (!ret)
 		ret = make_raw(c, &files);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -11,7 +12,7 @@
 
 #define DEFAULT_GRAIN	65536U
 #define COWD_GRAIN	512U		/* what ESX makes */
-#define MIN_GRAIN	4096U
+#define MIN_GRAIN	8192U		/* hosted sparse: more than 8 sectors, says VMware */
 #define MAX_GRAIN	(1U << 20)
 #define DEFAULT_SPLIT	(2047ULL << 20)
 #define MIN_SPLIT	(1ULL << 20)
@@ -77,6 +78,8 @@ static int choose_type(struct new_vmdk *v)
 		return not_for_type(v, "--zeroed-grain", "sparse and split");
 	if (c->split && !(v->type->flags & TYPE_SPLIT))
 		return not_for_type(v, "--split-size", "split and splitflat");
+	if (c->prealloc == PREALLOC_METADATA && v->type->flags & TYPE_FLAT)
+		return not_for_type(v, "--prealloc=metadata", "the sparse kinds, which have tables");
 	if (c->prealloc < PREALLOC_FALLOC || v->type->flags & TYPE_FLAT)
 		return 0;
 	not_for_type(v, "--prealloc=falloc or full", "raw and the flat kinds");
@@ -94,7 +97,7 @@ static int choose_grain(struct new_vmdk *v)
 	if (!is_power_of_2(grain) || grain > MAX_GRAIN || grain < (cowd ? COWD_GRAIN : MIN_GRAIN))
 		return ctl_error(CTL_USAGE, "usage", NULL,
 				 "--grain: %llu is no power of two from %s to 1M",
-				 (unsigned long long)grain, cowd ? "512" : "4K");
+				 (unsigned long long)grain, cowd ? "512" : "8K");
 	v->grain = (u32)grain;
 	return 0;
 }
@@ -318,11 +321,19 @@ static int write_extents(struct new_vmdk *v)
 
 		ret = new_file_open(&v->files, i + 1);
 		if (!ret && v->type->flags & TYPE_FLAT)
-			ret = fill_file(f, extent_size(v, i), &fill);
+			ret = fill_reserve(f, extent_size(v, i), &fill);
 		else if (!ret)
 			ret = write_sparse(v, f, i, NULL);
 		if (!ret)
 			ret = new_file_done(f);
+	}
+	/* Now that there is space for all. */
+	for (i = 0; !ret && i < v->nr_extents && v->c->prealloc == PREALLOC_FULL; i++) {
+		ret = new_file_reopen(&v->files, i + 1);
+		if (!ret)
+			ret = fill_zeros(&v->files.files[i + 1], extent_size(v, i), &fill);
+		if (!ret)
+			ret = new_file_done(&v->files.files[i + 1]);
 	}
 	progress_end(&fill.progress);
 	return ret;
@@ -346,6 +357,29 @@ static int write_image(struct new_vmdk *v, const char *text)
 	return ret ? ret : new_file_done(f);
 }
 
+/* What vdctl itself would not open is not made. */
+static int check_text(const struct new_vmdk *v, const char *text)
+{
+	struct parsed parsed = { 0 };
+	size_t len = strlen(text);
+	int fd, ret;
+
+	fd = memfd_create("descriptor", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+		ret = ctl_errno(errno, v->c->path, "cannot check the descriptor");
+	else
+		ret = parse_confined(fd, v->c->path, "vmdk", true, &parsed);
+	if (!ret && (!parsed.layout || parsed.layout->size != v->size))
+		ret = ctl_error(CTL_FAIL, "failed", v->c->path,
+				"the descriptor would not say what it should");
+	if (!ret && parsed.layout->flags & VD_LAYOUT_WARNING)
+		ctl_warn(v->c->path, "%s", vd_layout_str(parsed.layout, parsed.layout->warning));
+	vd_free(parsed.layout);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 static int make_files(struct new_vmdk *v)
 {
 	char *text;
@@ -360,7 +394,8 @@ static int make_files(struct new_vmdk *v)
 	if (!text)
 		return ctl_nomem();
 	stop_catch();
-	if (!(v->type->flags & TYPE_EMBEDDED))
+	ret = check_text(v, text);
+	if (!ret && !(v->type->flags & TYPE_EMBEDDED))
 		ret = write_extents(v);
 	if (!ret)
 		ret = write_image(v, text);
@@ -390,6 +425,10 @@ static int make(struct new_vmdk *v)
 	if (ret)
 		return ret;
 	want_descriptors();
+	if (v->c->force)
+		ret = path_check_children(v->c->path, v->c->ignore_children);
+	if (ret)
+		return ret;
 	ret = new_files_begin(&v->files, v->c->path, v->c->force);
 	if (!ret)
 		ret = make_files(v);

@@ -53,6 +53,7 @@ struct create {
 	bool have_uuid;
 	bool zeroed_grain;
 	bool force;
+	bool ignore_children;
 	struct set_options parent;
 };
 
@@ -97,6 +98,8 @@ int new_files_begin(struct new_files *set, const char *image, bool force);
 /* @parent, may be NULL: a set of which no file may be replaced. */
 int new_files_add(struct new_files *set, const char *name, const struct image_set *parent);
 int new_file_open(struct new_files *set, u32 index);
+/* After new_file_done(): its content is to go on. */
+int new_file_reopen(struct new_files *set, u32 index);
 /* Durable and closed. */
 int new_file_done(struct new_file *f);
 int new_files_commit(struct new_files *set);
@@ -108,7 +111,9 @@ struct fill {
 	struct progress progress;
 	u64 done;
 };
-int fill_file(struct new_file *f, u64 size, struct fill *fill);
+/* Size and space of a file, then its zeros: two steps, so that all have their space first. */
+int fill_reserve(struct new_file *f, u64 size, struct fill *fill);
+int fill_zeros(struct new_file *f, u64 size, struct fill *fill);
 int create_raw(const struct create *c);
 
 /**

@@ -207,7 +207,7 @@ cr_deltas_of_deltas() {
 	create "delta of a delta" -b "$d/sparse.vmdk" "$d/two.vmdk"
 	qemu-io -f vmdk -c "write -P 9 1050k 30k" "$d/two.vmdk" >/dev/null
 	qemu-io -f raw -c "write -P 9 1050k 30k" "$raw" >/dev/null
-	create "delta of a delta of a delta" --type split --split-size 8M --grain 4K \
+	create "delta of a delta of a delta" --type split --split-size 8M --grain 8K \
 		-b "$d/two.vmdk" "$d/three.vmdk"
 	cat_is "create: three deltas" "$(sha "$raw")" "$d/three.vmdk"
 	qemu-img convert -q -f vmdk -O raw "$d/three.vmdk" "$d/out"
@@ -251,7 +251,7 @@ cr_properties() {
 	local img=$cr/o.vmdk uuid=0fd6a2a1-3f2a-4a3c-9c2b-6b7f6ad8a001 cid long text
 
 	create "with every option" --comment $'two\nlines \\ here' --uuid "$uuid" --adapter buslogic \
-		--hwversion 11 --grain 4K --zeroed-grain "$img" 3G || return
+		--hwversion 11 --grain 8K --zeroed-grain "$img" 3G || return
 	same "create: options in the descriptor" \
 		"$(for key in ddb.uuid.image ddb.adapterType ddb.virtualHWVersion ddb.geometry.heads \
 			ddb.comment; do made key "$img" "$key"; done | tr '\n' '|')" \
@@ -262,7 +262,7 @@ cr_properties() {
 	same "create: --zeroed-grain sets version 2 and its flag" \
 		"$(made tables empty "$img") $(disk sparse-flags "$img")" "ok $((3 * 1024 * mib)) 7"
 	same "create: QEMU sees the grain" \
-		"$(qemu-img info --output=json "$img" | jq -r '."cluster-size"')" 4096
+		"$(qemu-img info --output=json "$img" | jq -r '."cluster-size"')" 8192
 	cid=$(made key "$img" CID)
 	long=$(made key "$img" ddb.longContentID)
 	same "create: the long content ID ends with the CID" "${#long} ${long: -8}" "32 $cid"
@@ -290,7 +290,7 @@ cr_properties() {
 }
 
 cr_refusals() {
-	local d=$cr/e long
+	local d=$cr/e long kind
 
 	mkdir "$d"
 	create "something to be refused over" "$d/a.vmdk" 1M
@@ -321,13 +321,18 @@ cr_refusals() {
 	refused "create: unknown format" 2 "none of raw, vmdk" create -f qcow2 "$d/n.vmdk" 1M
 	refused "create: a name that tells no format" 2 "ends neither" create "$d/n" 1M
 	refused "create: grain no power of two" 2 "grain" create --grain 5000 "$d/n.vmdk" 1M
-	refused "create: grain too small" 2 "grain" create --grain 2K "$d/n.vmdk" 1M
+	refused "create: grain too small" 2 "4096 is no power of two from 8K" create --grain 4K "$d/n.vmdk" 1M
 	refused "create: grain too large" 2 "grain" create --grain 2M "$d/n.vmdk" 1M
-	refused "create: grain of a flat disk" 2 "grain" create --type flat --grain 4K "$d/n.vmdk" 1M
+	refused "create: grain of a flat disk" 2 "grain" create --type flat --grain 8K "$d/n.vmdk" 1M
 	refused "create: split size of one extent" 2 "split-size" create --split-size 1M "$d/n.vmdk" 1M
 	refused "create: split size within a grain" 2 "split-size" create --type split \
 		--split-size 1049088 "$d/n.vmdk" 1M
 	refused "create: sparse, all space" 2 "prealloc" create --prealloc full "$d/n.vmdk" 1M
+	for kind in flat splitflat esx; do
+		refused "create: $kind, tables" 2 "prealloc=metadata" create --prealloc metadata \
+			--type "$kind" "$d/n.vmdk" 1M
+	done
+	refused "create: raw, tables" 2 "prealloc=metadata" create --prealloc metadata "$d/n.img" 1M
 	refused "create: type of raw" 2 "is for VMDK" create --type flat "$d/n.img" 1M
 	refused "create: adapter" 2 "adapter" create --adapter scsi "$d/n.vmdk" 1M
 	refused "create: UUID" 2 "uuid" create --uuid 12 "$d/n.vmdk" 1M
@@ -416,6 +421,78 @@ cr_signals() {
 	rm -rf "$d"
 }
 
+# File systems without RENAME_NOREPLACE, and some without second names.
+cr_renames() {
+	local d=$cr/rn bad='' faults
+
+	if ! strace -o /dev/null true 2>/dev/null; then
+		skip "create: file systems that lack a call" "strace does not work here"
+		return
+	fi
+	mkdir "$d"
+	for faults in renameat2:error=EINVAL "renameat2:error=EINVAL linkat:error=EPERM" \
+		"renameat2:error=ENOSYS linkat:error=EOPNOTSUPP"; do
+		read -ra faults <<<"$faults"
+		faults=("${faults[@]/#/inject=}")
+		strace -f -o /dev/null "${faults[@]/#/-e}" "$VDCTL" create -q --type splitflat \
+			--split-size 1M "$d/a.vmdk" 3M 2>"$work/err" || bad+=" ${faults[*]}"
+		[ "$(names "$d")" = "a-f001.vmdk a-f002.vmdk a-f003.vmdk a.vmdk " ] ||
+			bad+=" names:$(names "$d")"
+		vd info "$d/a.vmdk"
+		[ "$rc" -eq 0 ] || bad+=" info:$rc"
+		rm -f "$d"/*
+	done
+	same "create: file systems that lack a call" "$bad" "" "$(cat "$work/err")"
+	strace -f -o /dev/null -e inject=renameat2:error=EINVAL -e inject=linkat:error=EPERM \
+		-e inject=renameat:error=EIO:when=2 "$VDCTL" create -q --type splitflat \
+		--split-size 1M "$d/a.vmdk" 3M 2>"$work/err"
+	same "create: such a one, and then a rename fails: nothing is left" "$? $(names "$d")" "1 " \
+		"$(cat "$work/err")"
+	strace -f -o /dev/null -e inject=memfd_create:error=EPERM "$VDCTL" create -q "$d/a.vmdk" 3M \
+		2>"$work/err"
+	same "create: a descriptor that cannot be checked is not made" "$? $(names "$d")" "6 " \
+		"$(cat "$work/err")"
+	rm -r "$d"
+}
+
+# What looks like VMware's encryption to a careless reader.
+cr_words() {
+	local d=$cr/w
+
+	mkdir -p "$d/vmwarevmcrypt"
+	create "name and comment with words of encryption" --comment 'see vmware:key/list' \
+		"$d/vmwarevmcrypt/vmwarevmcrypt.vmdk" 1M &&
+		create "hint with words of encryption" -b "$d/vmwarevmcrypt/vmwarevmcrypt.vmdk" \
+			"$d/a.vmdk"
+	vd info --chain "$d/a.vmdk"
+	same "create: words of encryption: they open" "$rc" 0 "$err"
+	rm -r "$d"
+}
+
+# Space for all parts comes before the zeros of the first; a slow disk shows progress.
+cr_reserve() {
+	local d=$cr/re order
+
+	if ! strace -o /dev/null true 2>/dev/null; then
+		skip "create: space for all parts first" "strace does not work here"
+		return
+	fi
+	mkdir "$d"
+	strace -f -o "$work/trace" -e trace=fallocate,pwrite64 "$VDCTL" create -q --type splitflat \
+		--split-size 1M --prealloc=full "$d/a.vmdk" 3M
+	order=$(grep -oE '(fallocate|pwrite64)\(' "$work/trace" | uniq | tr -d '(' | tr '\n' ' ')
+	same "create: space for all parts first" "$order" "fallocate pwrite64 "
+	if have script; then
+		script -q -e -c "strace -f -o /dev/null -e trace=fallocate \
+			-e inject=fallocate:delay_exit=500000 $VDCTL create --type splitflat \
+			--split-size 1M --prealloc=falloc $d/b.vmdk 5M" /dev/null </dev/null \
+			>"$work/tty" 2>&1
+		check "create: --prealloc=falloc: progress on a terminal" \
+			"$(grep -aq 'of 5M (' "$work/tty"; echo $?)" "$(cat "$work/tty")"
+	fi
+	rm -r "$d"
+}
+
 cr_every_kind
 cr_raw
 cr_patterns
@@ -424,3 +501,6 @@ cr_properties
 cr_refusals
 cr_failures
 cr_signals
+cr_renames
+cr_words
+cr_reserve
