@@ -28,7 +28,8 @@ _vdctl_verb()
 	done
 }
 
-# Words for option $1 of verb $2; fails when the value is no fixed choice.
+# Words for option $1 of verb $2, which an equals sign follows if $3 is "=";
+# fails when the value is no fixed choice.
 _vdctl_values()
 {
 	case $1 in
@@ -47,6 +48,15 @@ _vdctl_values()
 	--discard) echo unmap ignore ;;
 	--flush | --direct-io | --autoclear | --isolate) echo on off ;;
 	--lock) echo yes no ;;
+	--drop-cbt)
+		# May do without a value, so only behind the sign.
+		[[ $3 == "=" ]] || return 1
+		echo delete
+		;;
+	--repair)
+		[[ $3 == "=" ]] || return 1
+		echo merge all
+		;;
 	-o | --output)
 		[[ $2 == list ]] || return 1
 		echo NAME NODE BACKING FORMAT SIZE RO STATE OPENERS DIO ISOLATE DISCARD \
@@ -59,7 +69,7 @@ _vdctl_values()
 _vdctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local vdctl=${COMP_WORDS[0]} verb option words
+	local vdctl=${COMP_WORDS[0]} verb option words sign=
 
 	COMPREPLY=()
 	verb=$(_vdctl_verb)
@@ -67,8 +77,10 @@ _vdctl()
 	# "--discard=un" arrives as the words "--discard", "=" and "un".
 	if [[ $cur == "=" ]]; then
 		option=$prev
+		sign="="
 		cur=
 	elif [[ $prev == "=" ]]; then
+		sign="="
 		option=${COMP_WORDS[COMP_CWORD - 2]}
 	else
 		option=$prev
@@ -84,7 +96,7 @@ _vdctl()
 		return
 	fi
 
-	if words=$(_vdctl_values "$option" "$verb"); then
+	if words=$(_vdctl_values "$option" "$verb" "$sign"); then
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
