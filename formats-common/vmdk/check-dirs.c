@@ -367,6 +367,9 @@ int vmdk_rebuild_dirs(struct vmdk_check *c)
 
 	if (!(c->out->flags & VD_CHECK_REPAIR))
 		return 0;
+	/* What MERGE leaves as it is might lead into what is appended here. */
+	if (c->out->flags & VD_CHECK_MERGE && c->out->found[VD_FINDING_CORRUPT])
+		return 0;
 	if (c->cowd)
 		drop_tables(c);
 	else

@@ -456,6 +456,29 @@ static void merge_leaves_damage(void **state)
 	}
 }
 
+/* An entry past the end must not come to lead into a table that is added there. */
+static void merge_does_not_grow_over_damage(void **state)
+{
+	struct vd_check c;
+	struct ck k;
+	u64 len, g;
+
+	ck_hosted(&k, RGD);
+	g = ck_nth(&k, UT_DATA, 39);
+	ck_put_both(&k, g, (u32)(k.buf.len / VD_SECTOR) + 1);
+	spoil_gde_absent(&k);
+	spoil_mark(&k);
+	len = k.buf.len;
+	assert_int_equal(ck_run(&k, VD_CHECK_REPAIR | VD_CHECK_MERGE, &c, NULL), 0);
+	assert_true(k.buf.len == len);
+	assert_int_equal(ck_run(&k, VD_CHECK_REPAIR, &c, NULL), 0);
+	lose(&k, g);
+	ck_content(&k);
+	assert_int_equal(ck_run(&k, 0, &c, NULL), 0);
+	ck_expect(&c, "merge, then all", 1, 0, 0);
+	ck_free(&k);
+}
+
 /* --- sound extents --- */
 
 static void clean(void **state)
@@ -783,6 +806,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_fault),
 		cmocka_unit_test(merge_leaves_damage),
+		cmocka_unit_test(merge_does_not_grow_over_damage),
 		cmocka_unit_test(clean),
 		cmocka_unit_test(clean_variants),
 		cmocka_unit_test(leaks),
