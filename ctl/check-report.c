@@ -45,25 +45,26 @@ static void add_up(const struct check_report *r, struct totals *t)
 #define MAX_CHANGES 20	/* lines for one extent */
 
 /* What a user wants to look at after a repair: one line for each part of the disk. */
-static void print_changes(const struct check_extent *e)
+static void print_changes(const struct check_report *r, const struct check_extent *e)
 {
+	const char *would = r->wrote ? "" : "would be ";
 	u32 i;
 
 	for (i = 0; i < e->nr_changes && i < MAX_CHANGES; i++) {
 		const struct check_change *c = &e->changes[i];
 
-		printf("  %s: bytes %llu to %llu of the disk %s\n",
+		printf("  %s%s: bytes %llu to %llu of the disk; %s\n", would,
 		       c->how == VD_CHANGE_COPIED ? "copied" : "changed",
 		       (unsigned long long)c->start, (unsigned long long)(c->start + c->len - 1),
 		       c->how == VD_CHANGE_COPIED ?
-		       "read as before, but may hold another part's data" :
-		       "read other than before");
+		       "they read as before, but may be another part's data" :
+		       "they read other than before");
 	}
 	if (e->nr_changes > MAX_CHANGES)
 		printf("  and %u more such lines\n", e->nr_changes - MAX_CHANGES);
 }
 
-static void print_extent(const struct check_extent *e)
+static void print_extent(const struct check_report *r, const struct check_extent *e)
 {
 	u64 told[ARRAY_SIZE(kinds)] = { 0 };
 	u32 i, kind;
@@ -82,7 +83,7 @@ static void print_extent(const struct check_extent *e)
 		if (e->first.found[kind] > told[kind])
 			printf("  %s: %llu more\n", kinds[kind],
 			       (unsigned long long)(e->first.found[kind] - told[kind]));
-	print_changes(e);
+	print_changes(r, e);
 	if (e->failed) {
 		printf("  not checked to its end: ");
 		text_escape(stdout, e->failed);
@@ -120,7 +121,7 @@ void check_print(const struct check_report *r)
 	u32 i;
 
 	for (i = 0; i < r->nr; i++)
-		print_extent(&r->extents[i]);
+		print_extent(r, &r->extents[i]);
 	add_up(r, &t);
 	if (nothing_found(r) && !t.failed && !ctl.quiet)
 		printf("no errors found\n");
@@ -201,7 +202,7 @@ static struct json_object *json_extent(const struct check_report *r, const struc
 	}
 	add_text(o, "error", e->failed);
 	json_object_object_add(o, "findings", json_findings(e));
-	if (r->wrote)
+	if (r->wrote || r->dry_run)
 		json_object_object_add(o, "changes", json_changes(e));
 	return o;
 }

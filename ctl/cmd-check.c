@@ -131,6 +131,14 @@ static void image_finding(struct run *run, u32 image, enum vd_finding kind, cons
 	keep(run, kind, text);
 }
 
+/* Once: while they are made, or if they will not be. */
+static bool tell_changes(const struct run *run, u32 flags)
+{
+	const struct check_report *r = &run->report;
+
+	return flags & VD_CHECK_REPAIR || (r->dry_run && r->mode == CHECK_ALL);
+}
+
 static void one_pass(struct run *run, struct check_extent *e, struct vd_check *check, bool tell,
 		     u32 flags)
 {
@@ -141,7 +149,7 @@ static void one_pass(struct run *run, struct check_extent *e, struct vd_check *c
 	check->flags = flags | (run->report.mode == CHECK_MERGE ? VD_CHECK_MERGE : 0);
 	check->report = tell ? keep : NULL;
 	check->progress = go_on;
-	check->changed = flags & VD_CHECK_REPAIR ? changed : NULL;
+	check->changed = tell_changes(run, flags) ? changed : NULL;
 	check->ctx = run;
 	if (check_extent(&run->set, e->seg, check, &err) && !e->failed)
 		e->failed = vd_error_text(&err);

@@ -68,8 +68,10 @@ int vmdk_add_double(struct vmdk_check *c, u64 grain, u32 sector)
 		return 0;
 	/* It may reach further than the grain that has its place. */
 	vmdk_check_end(c->out, ((u64)sector << VD_SECTOR_SHIFT) + c->grain);
-	if (!(c->out->flags & VD_CHECK_REPAIR))
+	if (!(c->out->flags & VD_CHECK_REPAIR)) {
+		vmdk_changed(c, VD_CHANGE_COPIED, grain, 1);
 		return 0;
+	}
 	if (c->nr_doubles == c->max_doubles) {
 		ret = more_doubles(c);
 		if (ret)

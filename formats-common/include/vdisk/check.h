@@ -37,8 +37,7 @@ enum vd_finding {
  * @progress: called now and then; false stops the check with -EINTR. May be
  *	NULL. A repair that is stopped leaves an image that is no worse.
  * @changed: told [pos, pos + len) of the extent, for each part that a repair of
- *	damage (or without REPAIR: such a repair) changes; copies only with
- *	REPAIR. May be NULL
+ *	damage changes, or without REPAIR would change. May be NULL
  * @found: findings of each kind
  * @repaired: how many of them were (or without REPAIR: would be) repaired
  * @units, @used_units: allocation units of the extent, and how many have a

@@ -203,7 +203,7 @@ un_check_children() {
 	same "unclean: a snapshot, a repair that keeps the content: CID and content" \
 		"$(made_cid "$img") $("$VDCTL" cat "$img" | sha256sum)" "$cid $before"
 	check "unclean: a repair names what was copied, on a line of its own" \
-		"$(grep -qE '^  copied: bytes 327680 to 393215 of the disk ' "$work/out"; echo $?)" \
+		"$(grep -qE '^  copied: bytes 327680 to 393215 of the disk;' "$work/out"; echo $?)" \
 		"$(cat "$work/out")"
 	disk entry "$img" both 7 0x7fffff00
 	before=$(sha "$img")
@@ -213,6 +213,9 @@ un_check_children() {
 		"^hint: .*vdctl check --ignore-children --repair $img"
 	vd check --repair -n "$img"
 	same "unclean: a snapshot, a repair that clears, -n" "$rc" 2 "$err"
+	check "unclean: a dry run names what would read other" \
+		"$(grep -qE '^  would be changed: bytes 458752 to 524287 of ' "$work/out"; echo $?)" \
+		"$(cat "$work/out")"
 	vd check --repair=merge "$img"
 	same "unclean: a snapshot, --repair=merge" "$rc $err" "2 "
 	same "unclean: a snapshot: nothing is written" "$(sha "$img")" "$before"
@@ -221,7 +224,7 @@ un_check_children() {
 	check "unclean: a snapshot, --ignore-children: it no longer fits" \
 		"$([ "$(made_cid "$img")" != "$cid" ]; echo $?)" "$cid"
 	check "unclean: a repair names what reads other, on a line of its own" \
-		"$(grep -qE '^  changed: bytes 458752 to 524287 of the disk ' "$work/out"; echo $?)" \
+		"$(grep -qE '^  changed: bytes 458752 to 524287 of the disk;' "$work/out"; echo $?)" \
 		"$(cat "$work/out")"
 }
 
