@@ -135,6 +135,15 @@ un_progress() {
 	check "unclean: a repair without space: it says so" \
 		"$(grep -q 'cannot be written: No space left on device' "$work/out"; echo $?)" \
 		"$(cat "$work/out")"
+	disk entry "$un/e.vmdk" both 5 0x7fffff00
+	strace -o "$work/trace" -e trace=pwrite64,fsync,fdatasync "$VDCTL" check --repair \
+		"$un/e.vmdk" >"$work/out" 2>&1
+	# The descriptor is in sectors 1 to 20, its flush is fsync, the others' is not.
+	same "unclean: a repair that clears: new IDs first, durably" \
+		"$(sed -nE '/^[pf]/ { s/^(pwrite64)\(.*, ([0-9]+)\) += .*/\1 \2/; s/\(.*//; p }' \
+			"$work/trace" | awk '$1 == "pwrite64" { $0 = $2 < 10752 ? "ids" : "other" }
+				$0 != last { printf "%s ", $0; last = $0 }' | cut -d " " -f 1-4)" \
+		"ids fsync fdatasync other" "$(cat "$work/trace")"
 	if ! have script; then
 		skip "unclean: progress of a merge" "no script(1)"
 		return
