@@ -3,11 +3,11 @@
  * Everything that may wait: cold metadata, inflate, flush, discard, zeroing,
  * transfers that the file would not take without waiting.
  *
- * A few workers serve the device's lists, one of them only reads. Each device also owns a thread that
- * serves them when no worker starts for 100 ms, so that progress never depends
- * on the system having memory for a new worker. Unfinished transfers come
- * first: they need no memory of ours, so they always bring back what others
- * wait for.
+ * A few workers serve the device's lists, one of them only reads. Each device
+ * also owns a thread that serves them when no worker starts for 100 ms, so that
+ * progress never depends on the system having memory for a new worker.
+ * Unfinished transfers come first: they need no memory of ours, so they always
+ * bring back what others wait for.
  */
 #include <linux/blk-cgroup.h>
 #include <linux/blkdev.h>
@@ -77,9 +77,9 @@ static int vdisk_class(bool write)
 	return write ? VDISK_WRITES : VDISK_READS;
 }
 
-void vdisk_slow_ran(struct vdisk_device *dev, int class)
+void vdisk_slow_ran(struct vdisk_device *dev, int rw)
 {
-	struct vdisk_waiting *w = &dev->waiting[class];
+	struct vdisk_waiting *w = &dev->waiting[rw];
 
 	WRITE_ONCE(w->runs, w->runs + 1);
 }
@@ -88,9 +88,9 @@ void vdisk_slow_ran(struct vdisk_device *dev, int class)
  * An idle worker if there is one. If all are busy, all: one that is inside a
  * file may stay there, and one that is about to leave has looked already.
  */
-static void vdisk_slow_kick(struct vdisk_device *dev, int class)
+static void vdisk_slow_kick(struct vdisk_device *dev, int rw)
 {
-	int first = class == VDISK_READS ? 0 : 1;
+	int first = rw == VDISK_READS ? 0 : 1;
 	int i;
 
 	for (i = first; i < VDISK_SLOW_WORKERS; i++)
@@ -107,15 +107,15 @@ out:
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
-	int class = vdisk_class(op_is_write(req_op(rq)));
+	int rw = vdisk_class(op_is_write(req_op(rq)));
 
 	trace_vdisk_slow(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
 	rcu_read_lock();
 	spin_lock(&dev->list_lock);
-	list_add_tail(&cmd->slow, &dev->waiting[class].cmds);
+	list_add_tail(&cmd->slow, &dev->waiting[rw].cmds);
 	spin_unlock(&dev->list_lock);
-	vdisk_slow_kick(dev, class);
+	vdisk_slow_kick(dev, rw);
 	rcu_read_unlock();
 }
 
@@ -132,15 +132,15 @@ static void vdisk_retry_later(struct vdisk_device *dev, struct vdisk_io *io)
 
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
 {
-	int class = vdisk_class(io->write);
+	int rw = vdisk_class(io->write);
 
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
 	rcu_read_lock();
 	if (!io->ended && !io->nowait && io->ret < 0) {
 		vdisk_retry_later(dev, io);
 	} else {
-		llist_add(&io->retry, &dev->waiting[class].retry);
-		vdisk_slow_kick(dev, class);
+		llist_add(&io->retry, &dev->waiting[rw].retry);
+		vdisk_slow_kick(dev, rw);
 	}
 	rcu_read_unlock();
 }
@@ -160,29 +160,29 @@ static void vdisk_later_fn(struct work_struct *work)
 {
 	struct vdisk_device *dev = container_of(to_delayed_work(work), struct vdisk_device,
 						later_work);
-	int class;
+	int rw;
 
 	if (vdisk_later_now(dev))
-		for (class = 0; class < VDISK_CLASSES; class++)
-			vdisk_slow_kick(dev, class);
+		for (rw = 0; rw < VDISK_CLASSES; rw++)
+			vdisk_slow_kick(dev, rw);
 }
 
 void vdisk_slow_setup(struct vdisk_device *dev)
 {
-	int class;
+	int rw;
 
-	for (class = 0; class < VDISK_CLASSES; class++) {
-		init_llist_head(&dev->waiting[class].retry);
-		INIT_LIST_HEAD(&dev->waiting[class].cmds);
+	for (rw = 0; rw < VDISK_CLASSES; rw++) {
+		init_llist_head(&dev->waiting[rw].retry);
+		INIT_LIST_HEAD(&dev->waiting[rw].cmds);
 	}
 	init_llist_head(&dev->later);
 	INIT_DELAYED_WORK(&dev->later_work, vdisk_later_fn);
 }
 
 /* In order of arrival: the oldest must not wait for ever under load. */
-static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev, int class)
+static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev, int rw)
 {
-	struct vdisk_waiting *w = &dev->waiting[class];
+	struct vdisk_waiting *w = &dev->waiting[rw];
 	struct llist_node *node;
 
 	if (llist_empty(&w->retry) && !READ_ONCE(w->todo))
@@ -197,25 +197,25 @@ static struct vdisk_io *vdisk_retry_pop(struct vdisk_device *dev, int class)
 	return node ? llist_entry(node, struct vdisk_io, retry) : NULL;
 }
 
-static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev, int class)
+static struct vdisk_rq *vdisk_slow_pop(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_rq *cmd;
 
 	spin_lock(&dev->list_lock);
-	cmd = list_first_entry_or_null(&dev->waiting[class].cmds, struct vdisk_rq, slow);
+	cmd = list_first_entry_or_null(&dev->waiting[rw].cmds, struct vdisk_rq, slow);
 	if (cmd)
 		list_del(&cmd->slow);
 	spin_unlock(&dev->list_lock);
 	return cmd;
 }
 
-static bool vdisk_waits(struct vdisk_device *dev, int class)
+static bool vdisk_waits(struct vdisk_device *dev, int rw)
 {
-	struct vdisk_waiting *w = &dev->waiting[class];
+	struct vdisk_waiting *w = &dev->waiting[rw];
 
 	if (!llist_empty(&w->retry) || READ_ONCE(w->todo) || !list_empty_careful(&w->cmds))
 		return true;
-	return class == VDISK_WRITES && vdisk_commit_pending(dev);
+	return rw == VDISK_WRITES && vdisk_commit_pending(dev);
 }
 
 /* --- inflated units --- */
@@ -329,9 +329,9 @@ static void vdisk_retry_io(struct vdisk_io *io)
 	vdisk_io_issue(io, false);
 }
 
-static bool vdisk_retry_class(struct vdisk_device *dev, int class)
+static bool vdisk_retry_class(struct vdisk_device *dev, int rw)
 {
-	struct vdisk_io *io = vdisk_retry_pop(dev, class);
+	struct vdisk_io *io = vdisk_retry_pop(dev, rw);
 	struct vdisk_group group;
 
 	if (!io)
@@ -349,14 +349,14 @@ bool vdisk_retry_one(struct vdisk_device *dev)
 }
 
 /* Transfers first: they need no memory of ours, and bring back what others wait for. */
-static bool vdisk_slow_one(struct vdisk_device *dev, int class)
+static bool vdisk_slow_one(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_group group;
 	struct vdisk_rq *cmd;
 
-	if (vdisk_retry_class(dev, class))
+	if (vdisk_retry_class(dev, rw))
 		return true;
-	cmd = vdisk_slow_pop(dev, class);
+	cmd = vdisk_slow_pop(dev, rw);
 	if (!cmd)
 		return false;
 	if (READ_ONCE(dev->dead)) {
@@ -427,17 +427,17 @@ static bool vdisk_look(struct vdisk_device *dev, unsigned long *seen, bool *stuc
 {
 	bool pending = !llist_empty(&dev->later), quiet = true;
 	unsigned long runs;
-	int class;
+	int rw;
 
 	*stuck = false;
-	for (class = 0; class < VDISK_CLASSES; class++) {
-		runs = READ_ONCE(dev->waiting[class].runs);
-		if (vdisk_waits(dev, class)) {
+	for (rw = 0; rw < VDISK_CLASSES; rw++) {
+		runs = READ_ONCE(dev->waiting[rw].runs);
+		if (vdisk_waits(dev, rw)) {
 			pending = true;
-			*stuck |= runs == seen[class];
+			*stuck |= runs == seen[rw];
 		}
-		quiet &= runs == seen[class];
-		seen[class] = runs;
+		quiet &= runs == seen[rw];
+		seen[rw] = runs;
 	}
 	/* The work that ends their wait cannot start either. */
 	*stuck |= quiet && !llist_empty(&dev->later);
@@ -474,17 +474,17 @@ int vdisk_rescuer(void *data)
 	return 0;
 }
 
-static void vdisk_fail_class(struct vdisk_device *dev, int class)
+static void vdisk_fail_class(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_rq *cmd;
 	struct vdisk_io *io;
 
-	while ((cmd = vdisk_slow_pop(dev, class))) {
+	while ((cmd = vdisk_slow_pop(dev, rw))) {
 		vdisk_cmd_fail(cmd, -EIO);
 		vdisk_cmd_put(cmd);
 	}
 	/* A dead device's transfers are not issued again: this ends them. */
-	while ((io = vdisk_retry_pop(dev, class))) {
+	while ((io = vdisk_retry_pop(dev, rw))) {
 		if (io->ended)
 			vdisk_alloc_finish(io);
 		else
@@ -496,7 +496,7 @@ static void vdisk_fail_class(struct vdisk_device *dev, int class)
 void vdisk_fail_queued(struct vdisk_device *dev)
 {
 	struct vdisk_rq *cmd, *next;
-	int class;
+	int rw;
 	u32 i;
 
 	llist_for_each_entry_safe(cmd, next, llist_del_all(&dev->flushes), node) {
@@ -515,6 +515,6 @@ void vdisk_fail_queued(struct vdisk_device *dev)
 		}
 	}
 	vdisk_later_now(dev);
-	for (class = 0; class < VDISK_CLASSES; class++)
-		vdisk_fail_class(dev, class);
+	for (rw = 0; rw < VDISK_CLASSES; rw++)
+		vdisk_fail_class(dev, rw);
 }

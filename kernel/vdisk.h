@@ -388,7 +388,7 @@ void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io);	/* any context */
 bool vdisk_retry_one(struct vdisk_device *dev);
 void vdisk_slow_setup(struct vdisk_device *dev);
-void vdisk_slow_ran(struct vdisk_device *dev, int class);
+void vdisk_slow_ran(struct vdisk_device *dev, int rw);
 void vdisk_watch(struct vdisk_device *dev);
 int vdisk_rescuer(void *data);
 void vdisk_fail_queued(struct vdisk_device *dev);
