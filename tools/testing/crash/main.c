@@ -14,6 +14,8 @@
 
 enum { SOME, NEVER, ALWAYS };
 
+static const char *const woven_option[] = { "", " --woven never", " --woven always" };
+
 static struct {
 	u64 states;
 	u64 seed;
@@ -159,8 +161,8 @@ static bool run_trial(const struct img_kind *kind, u32 trial, u64 limit, u32 *du
 	}
 	good = run_sessions(&s, &w, seed, trial);
 	if (!good && !opt.quiet)
-		printf("# again with: crash --image %s --seed %llu --trial %u\n", kind->name,
-		       opt.seed, trial);
+		printf("# again with: crash --image %s --seed %llu --trial %u%s\n", kind->name,
+		       opt.seed, trial, woven_option[opt.woven]);
 	if (!good)
 		memcpy(last_rule, w.rule, sizeof(last_rule));
 	stats->trials++;
