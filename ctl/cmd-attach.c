@@ -209,6 +209,12 @@ static int check_request(const struct attach *a, const struct image_set *set, st
 				 (unsigned long long)set->images[0].size, a->req.sector_size);
 	for (i = 0; i < set->nr_images && !ret; i++)
 		ret = module_load_format(vd_format_name(set->images[i].format));
+	/* A flat extent of another format is raw's. */
+	for (i = 0; i < set->nr_segs && !ret; i++)
+		if (vd_format_name(VDISK_SEG_FORMAT(set->segs[i].kind)))
+			ret = module_load_format(vd_format_name(VDISK_SEG_FORMAT(set->segs[i].kind)));
+	if (!ret)
+		ret = set_check_parents_still(set);
 	if (ret || !a->req.have_id)
 		return ret;
 	if (klink_dump(nl, &devs)) {

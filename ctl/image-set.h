@@ -195,6 +195,8 @@ int set_change(struct image_set *set);
  * refuse, unless locks are not to be minded.
  */
 int set_check_writers(const struct image_set *set, u32 image, bool marked);
+/* The kernel takes no parent that anybody has open for writing, locks or not. */
+int set_check_parents_still(const struct image_set *set);
 
 /* children.c */
 /* Refuses if there is an image near image @image that has it as its parent. */

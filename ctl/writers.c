@@ -125,6 +125,23 @@ static int refuse(const struct writer *list, u32 nr)
 	return CTL_BUSY;
 }
 
+int set_check_parents_still(const struct image_set *set)
+{
+	struct writer list[MAX_NAMED];
+	u32 i;
+
+	for (i = 1; i < set->nr_images; i++) {
+		if (!find_writers(set, i, list))
+			continue;
+		ctl_error(CTL_BUSY, "in_use", list[0].file->path,
+			  "it is a parent, and process %s (%s) has it open for writing",
+			  list[0].pid, list[0].comm);
+		ctl_hint("end that program first");
+		return CTL_BUSY;
+	}
+	return 0;
+}
+
 int set_check_writers(const struct image_set *set, u32 image, bool marked)
 {
 	struct writer list[MAX_NAMED];

@@ -80,6 +80,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	init_waitqueue_head(&dev->rescue_wait);
 	vdisk_slow_setup(dev);
 	mutex_init(&dev->ctl_mutex);
+	mutex_init(&dev->fail_lock);
 	vdisk_write_setup(dev);
 	mutex_init(&dev->bounce_lock);
 	init_completion(&dev->gone);
@@ -294,11 +295,16 @@ static int vdisk_start_threads(struct vdisk_device *dev)
 
 static int vdisk_start_engine(struct vdisk_device *dev)
 {
-	int ret;
+	int rw, ret;
 
-	dev->io_pool = mempool_create_kmalloc_pool(VDISK_SLOW_WORKERS * 2, sizeof(struct vdisk_io));
+	for (rw = 0; rw < VDISK_CLASSES; rw++) {
+		dev->io_pool[rw] = mempool_create_kmalloc_pool(VDISK_SLOW_WORKERS * 2,
+							       sizeof(struct vdisk_io));
+		if (!dev->io_pool[rw])
+			return -ENOMEM;
+	}
 	dev->bvec_pool = mempool_create_kmalloc_pool(2, VDISK_RQ_SEGMENTS * sizeof(struct bio_vec));
-	if (!dev->io_pool || !dev->bvec_pool)
+	if (!dev->bvec_pool)
 		return -ENOMEM;
 	ret = vdisk_write_init(dev);
 	if (ret)
@@ -320,6 +326,7 @@ static int vdisk_start_engine(struct vdisk_device *dev)
 
 void vdisk_stop_engine(struct vdisk_device *dev)
 {
+	int rw;
 	u32 i;
 
 	for (i = 0; dev->queues && i < dev->nr_queues; i++) {
@@ -337,9 +344,11 @@ void vdisk_stop_engine(struct vdisk_device *dev)
 	dev->wq = NULL;
 	/* A worker gives its memory back after the command that it parked has gone on. */
 	vdisk_write_exit(dev);
-	mempool_destroy(dev->io_pool);
+	for (rw = 0; rw < VDISK_CLASSES; rw++) {
+		mempool_destroy(dev->io_pool[rw]);
+		dev->io_pool[rw] = NULL;
+	}
 	mempool_destroy(dev->bvec_pool);
-	dev->io_pool = NULL;
 	dev->bvec_pool = NULL;
 }
 

@@ -98,7 +98,7 @@ struct vdisk_device *vdisk_get_next(unsigned long *id)
 
 /* --- before the machine sleeps or stops --- */
 
-/* No image may keep the machine from it. */
+/* No image may keep the machine from it, though a frozen worker may. */
 #define VDISK_SYNC_WAIT	(10 * HZ)
 
 static atomic_t vdisk_syncing = ATOMIC_INIT(0);
@@ -121,7 +121,11 @@ void vdisk_sync_fn(struct work_struct *work)
 
 static void vdisk_sync_start(struct vdisk_device *dev, bool end)
 {
-	mutex_lock(&dev->ctl_mutex);
+	/* Its holder may wait for an opener who waits for a file. */
+	if (!mutex_trylock(&dev->ctl_mutex)) {
+		pr_warn("vdisk%u: busy, not written\n", dev->id);
+		return;
+	}
 	if (READ_ONCE(dev->state) == VDISK_STATE_LIVE && !READ_ONCE(dev->dead)) {
 		WRITE_ONCE(dev->sync_ends, end);
 		atomic_inc(&vdisk_syncing);
@@ -276,6 +280,9 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	del_gendisk(dev->disk);
 	/* A completion may have published its transfer and still be kicking workers. */
 	synchronize_rcu();
+	mutex_lock(&dev->fail_lock);
+	dev->drained = true;
+	mutex_unlock(&dev->fail_lock);
 	/* Who found the device alive has queued its work; from here on nobody does. */
 	mutex_lock(&dev->ctl_mutex);
 	mutex_unlock(&dev->ctl_mutex);
@@ -349,6 +356,7 @@ static int vdisk_detach_lazy(struct vdisk_device *dev, struct vd_error *err)
 	ret = mutex_lock_killable(open_mutex);
 	if (!ret) {
 		WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
+		dev->quiet_changed &= ~VDISK_F_AUTOCLEAR;
 		dev->armed = true;
 		mutex_unlock(open_mutex);
 		ret = vdisk_claim_unused(dev, true, &openers);
@@ -371,10 +379,14 @@ static int vdisk_detach_force(struct vdisk_device *dev)
 	WRITE_ONCE(dev->dead, true);
 	/* Pairs with the list additions: what slips past is failed by its server. */
 	smp_mb();
-	/* Reclaim could wait for the very file that hangs. */
-	vdisk_scope_enter(dev, &scope);
-	vdisk_fail_queued(dev);
-	vdisk_scope_leave(&scope);
+	mutex_lock(&dev->fail_lock);
+	if (!dev->drained) {
+		/* Reclaim could wait for the very file that hangs. */
+		vdisk_scope_enter(dev, &scope);
+		vdisk_fail_queued(dev);
+		vdisk_scope_leave(&scope);
+	}
+	mutex_unlock(&dev->fail_lock);
 	if (vdisk_claim(dev))
 		vdisk_start_detach(dev);
 	if (wait_for_completion_timeout(&dev->gone, VDISK_WAIT))
@@ -480,8 +492,8 @@ void vdisk_quiet_fn(struct work_struct *work)
 		vdisk_event(dev, VDISK_EVENT_CHANGE);
 	}
 	dev->quieting = false;
-	mutex_unlock(&dev->ctl_mutex);
 	complete_all(&dev->quiet_done);
+	mutex_unlock(&dev->ctl_mutex);
 }
 
 /* 0: no such work is under way. */
@@ -513,6 +525,21 @@ static int vdisk_set_flags(struct vdisk_device *dev, u32 flags, u32 mask, bool f
 	if (!ret)
 		WRITE_ONCE(dev->flags, (dev->flags & ~mask) | (flags & mask));
 	mutex_unlock(&dev->disk->open_mutex);
+	return ret;
+}
+
+/* Of the work that has ended, unless somebody has started the next one. */
+static int vdisk_quiet_result(struct vdisk_device *dev, struct vd_error *err)
+{
+	int ret = 0;
+
+	if (mutex_lock_killable(&dev->ctl_mutex))
+		return vd_fail(err, -EINTR, "interrupted");
+	if (dev->quieting)
+		ret = vd_fail(err, -EINPROGRESS, "vdisk%u is becoming read-only", dev->id);
+	else if (dev->quiet_err.code)
+		ret = vd_fail(err, dev->quiet_err.code, "%s", dev->quiet_err.text);
+	mutex_unlock(&dev->ctl_mutex);
 	return ret;
 }
 
@@ -562,7 +589,5 @@ int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct 
 	if (!quiet)
 		return ret;
 	ret = vdisk_await_quiet(dev, err);
-	if (!ret && dev->quiet_err.code)
-		ret = vd_fail(err, dev->quiet_err.code, "%s", dev->quiet_err.text);
-	return ret;
+	return ret ? ret : vdisk_quiet_result(dev, err);
 }

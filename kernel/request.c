@@ -167,16 +167,18 @@ static void vdisk_cmd_bvecs(struct vdisk_device *dev, struct vdisk_rq *cmd)
 struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct vdisk_io *io = &cmd->io;
+	int rw = vdisk_class(cmd);
 
 	/*
 	 * All elements may sit in transfers that wait to be tried again: who
-	 * waits for one serves them, so one always comes back.
+	 * waits for one serves them, so one always comes back. Reads do not
+	 * wait for writes.
 	 */
 	while (cmd->io_used) {
-		io = mempool_alloc(dev->io_pool, GFP_NOWAIT | __GFP_NOWARN);
+		io = mempool_alloc(dev->io_pool[rw], GFP_NOWAIT | __GFP_NOWARN);
 		if (io)
 			break;
-		if (!vdisk_retry_one(dev))
+		if (!vdisk_retry_one(dev, rw))
 			schedule_timeout_uninterruptible(1);
 	}
 	cmd->io_used = true;
@@ -196,7 +198,7 @@ void vdisk_io_free(struct vdisk_io *io)
 	struct vdisk_rq *cmd = io->cmd;
 
 	if (io != &cmd->io)
-		mempool_free(io, cmd_dev(cmd)->io_pool);
+		mempool_free(io, cmd_dev(cmd)->io_pool[vdisk_class(cmd)]);
 	vdisk_cmd_put(cmd);
 }
 
@@ -623,6 +625,7 @@ static blk_status_t vdisk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	cmd->have_ext = false;
 	cmd->io_used = false;
 	cmd->commit = false;
+	cmd->made_room = false;
 	/* A flush asks no map: it must not keep its own commit from reclaiming. */
 	cmd->entered = req_op(rq) != REQ_OP_FLUSH && vd_allocates(dev->chain);
 	if (cmd->entered)

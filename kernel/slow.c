@@ -72,11 +72,6 @@ void vdisk_group_leave(struct vdisk_group *group)
 
 /* --- what waits --- */
 
-static int vdisk_class(bool write)
-{
-	return write ? VDISK_WRITES : VDISK_READS;
-}
-
 void vdisk_slow_ran(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_waiting *w = &dev->waiting[rw];
@@ -84,19 +79,27 @@ void vdisk_slow_ran(struct vdisk_device *dev, int rw)
 	WRITE_ONCE(w->runs, w->runs + 1);
 }
 
+static bool vdisk_slow_idle(struct vdisk_device *dev, int i)
+{
+	return !READ_ONCE(dev->slow[i].busy);
+}
+
 /*
  * An idle worker if there is one. If all are busy, all: one that is inside a
- * file may stay there, and one that is about to leave has looked already.
+ * file may stay there, and one that is about to leave has looked already. Reads
+ * always have the first: another may take a write before them.
  */
 static void vdisk_slow_kick(struct vdisk_device *dev, int rw)
 {
-	int first = rw == VDISK_READS ? 0 : 1;
+	bool idle = vdisk_slow_idle(dev, 0);
 	int i;
 
-	for (i = first; i < VDISK_SLOW_WORKERS; i++)
-		if (!READ_ONCE(dev->slow[i].busy) && queue_work(dev->wq, &dev->slow[i].work))
+	if (rw == VDISK_READS && queue_work(dev->wq, &dev->slow[0].work) && idle)
+		goto out;
+	for (i = 1; i < VDISK_SLOW_WORKERS; i++)
+		if (vdisk_slow_idle(dev, i) && queue_work(dev->wq, &dev->slow[i].work))
 			goto out;
-	for (i = first; i < VDISK_SLOW_WORKERS; i++)
+	for (i = 1; i < VDISK_SLOW_WORKERS; i++)
 		queue_work(dev->wq, &dev->slow[i].work);
 out:
 	/* The list is written before the thread's flag is read; pairs with the thread's. */
@@ -107,7 +110,7 @@ out:
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct request *rq = blk_mq_rq_from_pdu(cmd);
-	int rw = vdisk_class(op_is_write(req_op(rq)));
+	int rw = vdisk_class(cmd);
 
 	trace_vdisk_slow(dev->id, req_op(rq), blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
@@ -132,7 +135,7 @@ static void vdisk_retry_later(struct vdisk_device *dev, struct vdisk_io *io)
 
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
 {
-	int rw = vdisk_class(io->write);
+	int rw = vdisk_class(io->cmd);
 
 	/* Once on the list it may end, and with it the device: see vdisk_teardown(). */
 	rcu_read_lock();
@@ -152,7 +155,7 @@ static bool vdisk_later_now(struct vdisk_device *dev)
 	struct vdisk_io *io, *next;
 
 	llist_for_each_entry_safe(io, next, list, retry)
-		llist_add(&io->retry, &dev->waiting[vdisk_class(io->write)].retry);
+		llist_add(&io->retry, &dev->waiting[vdisk_class(io->cmd)].retry);
 	return list;
 }
 
@@ -329,7 +332,8 @@ static void vdisk_retry_io(struct vdisk_io *io)
 	vdisk_io_issue(io, false);
 }
 
-static bool vdisk_retry_class(struct vdisk_device *dev, int rw)
+/* Serve one transfer that could not end where it was tried. May sleep. */
+bool vdisk_retry_one(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_io *io = vdisk_retry_pop(dev, rw);
 	struct vdisk_group group;
@@ -342,19 +346,13 @@ static bool vdisk_retry_class(struct vdisk_device *dev, int rw)
 	return true;
 }
 
-/* Serve one transfer that could not end where it was tried. May sleep. */
-bool vdisk_retry_one(struct vdisk_device *dev)
-{
-	return vdisk_retry_class(dev, VDISK_WRITES) || vdisk_retry_class(dev, VDISK_READS);
-}
-
 /* Transfers first: they need no memory of ours, and bring back what others wait for. */
 static bool vdisk_slow_one(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_group group;
 	struct vdisk_rq *cmd;
 
-	if (vdisk_retry_class(dev, rw))
+	if (vdisk_retry_one(dev, rw))
 		return true;
 	cmd = vdisk_slow_pop(dev, rw);
 	if (!cmd)
@@ -407,40 +405,57 @@ void vdisk_watch(struct vdisk_device *dev)
 	wake_up(&dev->rescue_wait);
 }
 
-static void vdisk_rescue(struct vdisk_device *dev)
+static void vdisk_rescue(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_scope scope;
 
 	vdisk_scope_enter(dev, &scope);
-	vdisk_later_now(dev);
-	while (vdisk_retry_one(dev))
+	while (vdisk_retry_one(dev, rw))
 		cond_resched();
-	vdisk_slow_one(dev, VDISK_READS);
-	vdisk_slow_one(dev, VDISK_WRITES);
-	if (vdisk_commit_pending(dev))
+	vdisk_slow_one(dev, rw);
+	if (rw == VDISK_WRITES && vdisk_commit_pending(dev))
 		vdisk_commit_run(dev);
 	vdisk_scope_leave(&scope);
 }
 
-/* Does anything wait, and (@stuck) some of it for a whole tick without anybody? */
-static bool vdisk_look(struct vdisk_device *dev, unsigned long *seen, bool *stuck)
+/*
+ * Workers that are there, and sit in a file, need no help: the thread would sit
+ * beside them when it is needed.
+ */
+static bool vdisk_served(struct vdisk_device *dev, int rw)
+{
+	int i;
+
+	if (rw == VDISK_READS)
+		return !vdisk_slow_idle(dev, 0);
+	for (i = 1; i < VDISK_SLOW_WORKERS; i++)
+		if (vdisk_slow_idle(dev, i))
+			return false;
+	return !vdisk_commit_pending(dev) || work_busy(&dev->commit_work) & WORK_BUSY_RUNNING;
+}
+
+/* Does anything wait? Serve what has waited for a whole tick without anybody. */
+static bool vdisk_look(struct vdisk_device *dev, unsigned long *seen)
 {
 	bool pending = !llist_empty(&dev->later), quiet = true;
+	bool stuck[VDISK_CLASSES];
 	unsigned long runs;
 	int rw;
 
-	*stuck = false;
 	for (rw = 0; rw < VDISK_CLASSES; rw++) {
 		runs = READ_ONCE(dev->waiting[rw].runs);
-		if (vdisk_waits(dev, rw)) {
-			pending = true;
-			*stuck |= runs == seen[rw];
-		}
+		stuck[rw] = vdisk_waits(dev, rw);
+		pending |= stuck[rw];
+		stuck[rw] &= runs == seen[rw] && !vdisk_served(dev, rw);
 		quiet &= runs == seen[rw];
 		seen[rw] = runs;
 	}
 	/* The work that ends their wait cannot start either. */
-	*stuck |= quiet && !llist_empty(&dev->later);
+	if (quiet && vdisk_later_now(dev))
+		stuck[VDISK_READS] = stuck[VDISK_WRITES] = true;
+	for (rw = 0; rw < VDISK_CLASSES; rw++)
+		if (stuck[rw])
+			vdisk_rescue(dev, rw);
 	return pending || !quiet;
 }
 
@@ -448,7 +463,6 @@ int vdisk_rescuer(void *data)
 {
 	unsigned long seen[VDISK_CLASSES] = { 0 };
 	struct vdisk_device *dev = data;
-	bool stuck;
 	int idle = 0;
 
 	while (!kthread_should_stop()) {
@@ -459,15 +473,13 @@ int vdisk_rescuer(void *data)
 		}
 		wait_event_idle_timeout(dev->rescue_wait, kthread_should_stop(),
 					VDISK_RESCUE_TICK);
-		if (vdisk_look(dev, seen, &stuck)) {
+		if (vdisk_look(dev, seen)) {
 			idle = 0;
-			if (stuck)
-				vdisk_rescue(dev);
 		} else if (++idle > 10) {
 			WRITE_ONCE(dev->watch, false);
 			/* Something may have come just before: look once more. */
 			smp_mb();
-			if (vdisk_look(dev, seen, &stuck))
+			if (vdisk_look(dev, seen))
 				WRITE_ONCE(dev->watch, true);
 		}
 	}

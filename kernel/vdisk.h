@@ -7,6 +7,8 @@
  *	vdisk_device.ctl_mutex	SET against SET, and who queues a device's works against
  *				detach; never held over add_disk or del_gendisk, nor
  *				over file I/O, never taken on the I/O path
+ *	vdisk_device.fail_lock	a forced detach that fails requests, against the end
+ *				of the chain; alone
  *	gendisk.open_mutex	the block core's; claiming a device for detach
  *	vdisk_device.fill_lock	the inflated unit for parts of units; workers
  *	the chain's alloc, commit and flush locks (alloc.h); workers
@@ -135,6 +137,7 @@ struct vdisk_io {
  * @error: first errno that failed it, 0 so far
  * @entered, @epoch: it uses the map's answers, see vd_io_enter()
  * @commit: durable only after a commit; it waits for one at its end
+ * @made_room: it has asked for space that was freed
  * @waiter: for a token that somebody else has
  * @ext: answer that queue_rq got, if @have_ext
  * @io: the first transfer; others come from a mempool
@@ -154,6 +157,7 @@ struct vdisk_rq {
 	bool io_used;
 	bool entered;
 	bool commit;
+	bool made_room;
 	unsigned int epoch;
 	struct vd_waiter waiter;
 	struct vd_extent ext;
@@ -228,6 +232,7 @@ struct vdisk_unit {
  *	(under open_mutex)
  * @armed: AUTOCLEAR may act: asked for by a lazy detach, or somebody has held
  *	the disk exclusively since (a mount; not udev having a look)
+ * @drained: no request is left, and the chain may go (fail_lock)
  * @detach_error, @detach_lost: of the last commit; was anything lost with it?
  * @sync_work: commits, or (@sync_ends) ends all writing, before sleep and reboot
  * @quiet_work: ends writing for a SET; under way while @quieting (ctl_mutex), then
@@ -264,7 +269,7 @@ struct vdisk_device {
 	wait_queue_head_t rescue_wait;
 	bool watch;
 
-	mempool_t *io_pool;
+	mempool_t *io_pool[VDISK_CLASSES];
 	mempool_t *bvec_pool;
 	mempool_t *alloc_pool;
 	mempool_t *fill_pool;
@@ -285,6 +290,8 @@ struct vdisk_device {
 	bool shrinker_on;
 
 	struct mutex ctl_mutex;
+	struct mutex fail_lock;
+	bool drained;
 	struct work_struct error_work;
 	struct work_struct detach_work;
 	int detach_error;
@@ -382,11 +389,17 @@ struct vdisk_io *vdisk_io_get(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_cmd_zero(struct vdisk_rq *cmd, u32 off, u32 len);
 void vdisk_cmd_iter(struct vdisk_rq *cmd, int dir, u32 off, u32 len, struct iov_iter *iter);
 
+/* Whom a command waits with: VDISK_READS or VDISK_WRITES. */
+static inline int vdisk_class(struct vdisk_rq *cmd)
+{
+	return op_is_write(req_op(blk_mq_rq_from_pdu(cmd))) ? VDISK_WRITES : VDISK_READS;
+}
+
 /* slow.c */
 void vdisk_slow_fn(struct work_struct *work);
 void vdisk_slow_queue(struct vdisk_device *dev, struct vdisk_rq *cmd);
 void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io);	/* any context */
-bool vdisk_retry_one(struct vdisk_device *dev);
+bool vdisk_retry_one(struct vdisk_device *dev, int rw);
 void vdisk_slow_setup(struct vdisk_device *dev);
 void vdisk_slow_ran(struct vdisk_device *dev, int rw);
 void vdisk_watch(struct vdisk_device *dev);

@@ -61,7 +61,7 @@ static struct vd_alloc *vdisk_alloc_get(struct vdisk_device *dev)
 		alloc = mempool_alloc(dev->alloc_pool, GFP_NOWAIT | __GFP_NOWARN);
 		if (alloc)
 			return alloc;
-		if (!vdisk_retry_one(dev))
+		if (!vdisk_retry_one(dev, VDISK_WRITES))
 			schedule_timeout_uninterruptible(1);
 	}
 }
@@ -103,6 +103,23 @@ static void vdisk_alloc_issue(struct vdisk_device *dev, struct vdisk_rq *cmd,
 	vdisk_io_issue(io, false);
 }
 
+/*
+ * No space: once for each command that has no transfer under way, a commit may
+ * give some. It leaves meanwhile, or it would be itself who uses what was freed.
+ */
+static bool vdisk_cmd_make_room(struct vdisk_device *dev, struct vdisk_rq *cmd, int error)
+{
+	bool room;
+
+	if (cmd->made_room || atomic_read(&cmd->remaining) != 1)
+		return false;
+	cmd->made_room = true;
+	vd_io_leave(dev->chain, cmd->epoch);
+	room = vd_make_room(dev->chain, error);
+	cmd->epoch = vd_io_enter(dev->chain);
+	return room;
+}
+
 int vdisk_cmd_alloc(struct vdisk_device *dev, struct vdisk_rq *cmd)
 {
 	struct vd_alloc *alloc = vdisk_alloc_get(dev);
@@ -115,7 +132,7 @@ int vdisk_cmd_alloc(struct vdisk_device *dev, struct vdisk_rq *cmd)
 		mempool_free(alloc, dev->alloc_pool);
 		if (ret == -EBUSY)
 			return 1;
-		return ret == -EAGAIN ? 0 : ret;
+		return ret == -EAGAIN || vdisk_cmd_make_room(dev, cmd, ret) ? 0 : ret;
 	}
 	len = min_t(u64, cmd_left(cmd), alloc->pos + alloc->len - pos);
 	ret = vdisk_alloc_fill(dev, alloc, pos, len);
@@ -327,8 +344,9 @@ int vdisk_write_init(struct vdisk_device *dev)
 
 void vdisk_write_stop(struct vdisk_device *dev)
 {
-	cancel_delayed_work_sync(&dev->commit_later);
+	/* In this order: the first may ask for the second. */
 	cancel_work_sync(&dev->commit_work);
+	cancel_delayed_work_sync(&dev->commit_later);
 }
 
 void vdisk_write_exit(struct vdisk_device *dev)

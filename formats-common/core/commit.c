@@ -251,6 +251,17 @@ static int end_segment(struct vd_chain *chain, struct vd_segment *seg)
 	return ret;
 }
 
+/* A place that is published after the mark is gone would be nobody's unfinished work. */
+static bool has_tokens(struct vd_writer *w)
+{
+	bool some;
+
+	vd_spin_lock(&w->lock);
+	some = !list_empty(&w->tokens);
+	vd_spin_unlock(&w->lock);
+	return some;
+}
+
 int vd_end_write(struct vd_chain *chain)
 {
 	struct vd_image *top = &chain->images[0];
@@ -265,6 +276,8 @@ int vd_end_write(struct vd_chain *chain)
 	ret = vd_commit(chain);
 	if (!ret)
 		ret = vd_commit(chain);
+	if (!ret && has_tokens(w))
+		ret = -EBUSY;
 	for (i = 0; !ret && i < top->nr_segs; i++)
 		ret = end_segment(chain, &top->segs[i]);
 	/* From here on the files stay as they are. */

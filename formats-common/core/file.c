@@ -10,13 +10,14 @@ static bool range_is_sane(u64 pos, u64 len)
 }
 
 /*
- * Some numbers are answers of ours ("no place yet", "parked", "ask again",
- * "damaged image") and loops turn on them. From a file they are an error.
+ * Some numbers are answers of ours ("no place yet", "parked", "not cached",
+ * "ask again", "damaged image") and loops turn on them. From a file they are an error.
  */
 static int from_file(int ret)
 {
 	switch (ret) {
 	case -ENODATA:
+	case -ENOENT:
 	case -EBUSY:
 	case -EAGAIN:
 	case -EUCLEAN:

@@ -60,7 +60,7 @@ static int write_new(struct vd_chain *chain, struct sync *s, u64 pos, const void
 	return ret;
 }
 
-static int write_some(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
+static int write_once(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
 {
 	unsigned int epoch = vd_io_enter(chain);
 	struct vd_extent ext;
@@ -77,6 +77,13 @@ static int write_some(struct vd_chain *chain, struct sync *s, u64 pos, const voi
 	} while (ret == -EAGAIN);
 	vd_io_leave(chain, epoch);
 	return ret;
+}
+
+static int write_some(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
+{
+	int ret = write_once(chain, s, pos, buf, len);
+
+	return vd_make_room(chain, ret) ? write_once(chain, s, pos, buf, len) : ret;
 }
 
 int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len)

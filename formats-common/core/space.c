@@ -232,6 +232,21 @@ bool vd_space_pending(struct vd_chain *chain, const struct vd_space *space, u64 
 }
 VD_EXPORT(vd_space_pending);
 
+bool vd_make_room(struct vd_chain *chain, int error)
+{
+	struct vd_writer *w = chain->writer;
+	bool coming;
+
+	if (!vd_no_space(error))
+		return false;
+	vd_spin_lock(&w->lock);
+	coming = !list_empty(&w->freed) || !list_empty(&w->unmapping) ||
+		 !list_empty(&w->limbo) || !list_empty(&w->draining);
+	vd_spin_unlock(&w->lock);
+	return coming && !vd_commit(chain);
+}
+VD_EXPORT(vd_make_room);
+
 void vd_space_snapshot(struct vd_chain *chain)
 {
 	struct vd_writer *w = chain->writer;

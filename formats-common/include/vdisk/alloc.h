@@ -75,6 +75,12 @@ bool vd_begun(const struct vd_chain *chain);	/* any context */
 int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 	       struct vd_waiter *waiter);
 /*
+ * After @error -ENOSPC and the like: what was freed lately may be room, once a
+ * commit has unmapped it and nobody uses it. True if it is worth another try. The
+ * caller has left (vd_io_leave()), or would be whom it waits for. May sleep.
+ */
+bool vd_make_room(struct vd_chain *chain, int error);
+/*
  * Write what the place must hold outside of [pos, pos + len): what the disk
  * reads there now. @buf has @size bytes, a multiple of 4096 (direct I/O wants it
  * aligned so). @unit: for packed parents, may be NULL without any. May sleep.
@@ -126,7 +132,8 @@ void vd_set_failed(struct vd_chain *chain);
 
 /*
  * No more writes for now: commit, give back space at the files' ends, clear
- * marks of use. May be followed by vd_begin_write() again. May sleep.
+ * marks of use. May be followed by vd_begin_write() again. May sleep. -EBUSY: a
+ * token is in flight, so it is only a commit.
  */
 int vd_end_write(struct vd_chain *chain);
 

@@ -157,6 +157,28 @@ un_progress() {
 	rm "$img"
 }
 
+# The kernel takes no parent that somebody writes to: that is known before the change.
+un_parent_written() {
+	local base=$un/base.vmdk img=$un/top.vmdk before
+
+	un_image "$base"
+	"$VDCTL" create -q -b "$base" "$img"
+	disk put "$img" 72 01
+	before=$(sha "$img")
+	exec 7<>"$base"
+	LD_PRELOAD=$fake FAKE_ANSWER=yes "$VDCTL" attach "$img" >"$work/out" 2>"$work/err"
+	same "unclean: a parent that is written to: exit status" $? 4 "$(cat "$work/err")"
+	check "unclean: a parent that is written to: who does" \
+		"$(grep -q "base.vmdk: it is a parent, and process $$ " "$work/err"; echo $?)" \
+		"$(cat "$work/err")"
+	same "unclean: a parent that is written to: nothing has changed" "$(sha "$img")" "$before"
+	exec 7>&-
+	LD_PRELOAD=$fake FAKE_ANSWER=yes "$VDCTL" attach "$img" >"$work/out" 2>"$work/err"
+	same "unclean: and then it is not: merged" "$? $(disk at "$img" 72 1 | od -An -tx1)" "0  00" \
+		"$(cat "$work/err")"
+	rm "$base" "$img"
+}
+
 # child FILE HINT: a delta over a.vmdk, by content ID and name
 un_child() {
 	printf '# Disk DescriptorFile\nversion=1\nCID=22222222\nparentCID=%s\ncreateType="custom"\nparentFileNameHint="%s"\nRW 4096 ZERO\n' \
@@ -262,6 +284,7 @@ elif [ "$(id -u)" -ne 0 ]; then
 elif ! fake_module; then
 	not_ok "unclean: the stand-in for the module is made" "$(cat "$work/err")"
 else
+	un_parent_written
 	un_progress
 fi
 rm -rf "$un"

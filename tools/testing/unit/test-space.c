@@ -340,6 +340,40 @@ static void forgotten_in_commit(void **state)
 	end(&s);
 }
 
+/* A device is full; what was freed is room as soon as a commit has unmapped it. */
+static void full_device(void **state)
+{
+	struct subject s;
+	u64 size, i, pos;
+	int ret = 0;
+
+	begin(&s, 16 * UT_KIB);
+	for (i = 0; i < UNITS; i++)
+		discard_unit(&s, i);
+	assert_int_equal(vd_end_write(s.chain), 0);
+	vd_chain_close(s.chain);
+	size = s.c.set.files[0]->size + 4 * s.c.unit;
+	assert_int_equal(vd_file_truncate(s.c.set.files[0], size), 0);
+	memset(s.hole, 0, SPACE_SECTORS);
+	s.c.set.files[0]->fixed = true;
+	open_chain(&s, 16 * UT_KIB);
+	for (i = 0; i < UNITS && !ret; i++) {
+		pos = i * s.c.unit;
+		ut_pattern(s.shadow + pos, s.c.unit, pos, 14);
+		ret = vd_write(s.chain, pos, s.shadow + pos, (u32)s.c.unit);
+	}
+	assert_true(ret == -ENOSPC && i > 4 && i < UNITS);
+	memset(s.shadow + pos, 0, s.c.unit);
+	assert_int_equal(vd_flush(s.chain), 0);
+	for (i = 0; i < 3; i++) {
+		discard_unit(&s, i);
+		pos = (UNITS - 1 - i) * s.c.unit;
+		ut_pattern(s.shadow + pos, s.c.unit, pos, 15);
+		assert_int_equal(vd_write(s.chain, pos, s.shadow + pos, (u32)s.c.unit), 0);
+	}
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +386,7 @@ int main(void)
 		cmocka_unit_test(neighbours),
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(forgotten_in_commit),
+		cmocka_unit_test(full_device),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

@@ -96,6 +96,13 @@ static void test_full(int fd, u64 from, struct shadow *s, const char *name)
 	err = pwrite_all(fd, buf, 64 * KIB, s->size - 128 * KIB) ? 0 : -errno;
 	if (is_err(err, 0, "%s: makes room", name))
 		shadow_write(s, s->size - 128 * KIB, buf, 64 * KIB);
+	end = fill(fd, end, s);
+	forgive(fd, end, s);
+	is_err(bdev_discard(fd, from + 3 * MIB, MIB), 0, "%s: full again: a discard", name);
+	shadow_zero(s, from + 3 * MIB, MIB);
+	err = pwrite_all(fd, buf, 64 * KIB, s->size - 192 * KIB) ? 0 : -errno;
+	if (is_err(err, 0, "%s: makes room, also without fsync", name))
+		shadow_write(s, s->size - 192 * KIB, buf, 64 * KIB);
 	free(buf);
 }
 
