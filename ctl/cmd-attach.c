@@ -198,7 +198,7 @@ static int print_device(struct klink *nl, const struct device *reply, bool direc
  */
 static int check_request(const struct attach *a, const struct image_set *set, struct klink *nl)
 {
-	const char *path = set->images[0].path;
+	const char *path = set->images[0].path, *format;
 	struct devices devs;
 	int ret = 0;
 	u32 i;
@@ -210,9 +210,11 @@ static int check_request(const struct attach *a, const struct image_set *set, st
 	for (i = 0; i < set->nr_images && !ret; i++)
 		ret = module_load_format(vd_format_name(set->images[i].format));
 	/* A flat extent of another format is raw's. */
-	for (i = 0; i < set->nr_segs && !ret; i++)
-		if (vd_format_name(VDISK_SEG_FORMAT(set->segs[i].kind)))
-			ret = module_load_format(vd_format_name(VDISK_SEG_FORMAT(set->segs[i].kind)));
+	for (i = 0; i < set->nr_segs && !ret; i++) {
+		format = vd_format_name(VDISK_SEG_FORMAT(set->segs[i].kind));
+		if (format)
+			ret = module_load_format(format);
+	}
 	if (!ret)
 		ret = set_check_parents_still(set);
 	if (ret || !a->req.have_id)
