@@ -529,37 +529,72 @@ struct vdisk_rq *vdisk_queue_pop(struct vdisk_queue *q)
 	return node ? llist_entry(node, struct vdisk_rq, node) : NULL;
 }
 
-static void vdisk_queue_run(struct vdisk_queue *q)
+static u32 vdisk_queue_run(struct vdisk_queue *q)
 {
 	struct vdisk_rq *cmd;
 	struct blk_plug plug;
+	u32 nr = 0;
 
 	blk_start_plug(&plug);
-	while ((cmd = vdisk_queue_pop(q)))
+	for (; (cmd = vdisk_queue_pop(q)); nr++)
 		vdisk_batch_one(cmd);
 	blk_finish_plug(&plug);
+	return nr;
+}
+
+static void vdisk_queue_policy(struct vdisk_queue *q, bool batch)
+{
+	const struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = batch ? SCHED_BATCH : SCHED_NORMAL,
+	};
+
+	sched_setattr_nocheck(current, &attr);
+	q->batching = batch;
+	q->wakes = 0;
+	q->cmds = 0;
+}
+
+/*
+ * SCHED_BATCH: our wake-up does not take the processor from a submitter that has
+ * more to submit, so batches form by themselves and their cost is shared. One
+ * who has no more only falls asleep before we start, which costs him more than
+ * being preempted. Which of them it is shows in the batches; while we preempt,
+ * none can show, so now and then we try.
+ */
+static void vdisk_queue_adapt(struct vdisk_queue *q, u32 nr)
+{
+	q->wakes++;
+	q->cmds += nr;
+	if (q->batching && q->wakes == VDISK_BATCH_LOOK) {
+		if (q->cmds < VDISK_BATCH_LOOK + VDISK_BATCH_LOOK / 4) {
+			vdisk_queue_policy(q, false);
+		} else {
+			q->wakes = 0;
+			q->cmds = 0;
+		}
+	} else if (!q->batching && q->wakes == VDISK_BATCH_TRUST) {
+		vdisk_queue_policy(q, true);
+	}
 }
 
 /*
  * A queue's thread. It is there from attach, so no request ever waits for the
- * memory of a new worker. SCHED_BATCH: its wake-up does not take the processor
- * from a submitter that has more to submit, so batches form by themselves and
- * their cost is shared; on an idle processor it starts at once all the same.
+ * memory of a new worker.
  */
 int vdisk_queue_thread(void *data)
 {
-	const struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
 	struct vdisk_queue *q = data;
 	struct vdisk_scope scope;
 
-	sched_setattr_nocheck(current, &attr);
+	vdisk_queue_policy(q, true);
 	vdisk_scope_enter(q->dev, &scope);
 	while (!kthread_should_stop()) {
 		set_current_state(TASK_IDLE);
 		if (llist_empty(&q->batch) && !kthread_should_stop())
 			schedule();
 		__set_current_state(TASK_RUNNING);
-		vdisk_queue_run(q);
+		vdisk_queue_adapt(q, vdisk_queue_run(q));
 	}
 	vdisk_scope_leave(&scope);
 	return 0;

@@ -51,6 +51,8 @@ struct vdisk_device;
 #define VDISK_DEPTH		128
 #define VDISK_SLOW_WORKERS	4
 #define VDISK_UNITS		8
+#define VDISK_BATCH_LOOK	32
+#define VDISK_BATCH_TRUST	2048
 #define VDISK_INLINE_BVECS	4
 #define VDISK_MAX_DEVICES	(1U << 20)
 #define VDISK_FILL_BYTES	65536U
@@ -168,7 +170,8 @@ struct vdisk_rq {
 /*
  * A hardware queue: commands collected by queue_rq, drained as one batch by a
  * thread of its own. @todo is the rest of the batch under way, in order, under
- * @lock: a forced detach can fail it while the thread is stuck.
+ * @lock: a forced detach can fail it while the thread is stuck. @batching, @wakes,
+ * @cmds: the thread's own, see vdisk_queue_adapt().
  */
 struct vdisk_queue {
 	struct llist_head batch;
@@ -176,6 +179,9 @@ struct vdisk_queue {
 	struct llist_node *todo;
 	struct task_struct *task;
 	struct vdisk_device *dev;
+	bool batching;
+	u32 wakes;
+	u32 cmds;
 };
 
 /**

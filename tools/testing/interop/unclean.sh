@@ -52,45 +52,50 @@ un_sentences() {
 }
 
 # Somebody who takes no lock has it open for writing.
+un_hold() { # FILE
+	# shellcheck disable=SC2016 # it is the other shell's
+	hold bash -c 'exec 7<>"$1"; echo open; read -r _' writer "$1"
+}
+
 un_writers() {
 	local img=$un/w.vmdk before
 
 	un_marked "$img"
-	exec 7<>"$img"
+	un_hold "$img"
 	before=$(sha "$img")
 	refused "unclean: open for writing elsewhere" 4 \
-		"w.vmdk: .*not closed.*process $$ \\(.+\\) has it open for writing" \
+		"w.vmdk: .*not closed.*process $holder_pid \\(.+\\) has it open for writing" \
 		attach --dry-run "$img"
 	vd attach --dry-run "$img"
 	said "unclean: open for writing elsewhere: the hint" \
 		"^hint: .*vdctl attach --lock=no --dry-run $img"
 	vd attach --dry-run --lock=no "$img"
 	same "unclean: open for writing elsewhere, --lock=no" "$rc" 0 "$err"
-	said "unclean: open for writing elsewhere, --lock=no: a warning" "process $$ .*both write"
-	refused "unclean: open for writing elsewhere, check --repair" 1 "process $$ " \
+	said "unclean: open for writing elsewhere, --lock=no: a warning" "process $holder_pid .*both write"
+	refused "unclean: open for writing elsewhere, check --repair" 1 "process $holder_pid " \
 		check --repair "$img"
 	vd check --repair -n "$img"
 	same "unclean: open for writing elsewhere, check --repair -n" "$rc" 2 "$err"
-	said "unclean: open for writing elsewhere, check --repair -n: it is said" "process $$ "
+	said "unclean: open for writing elsewhere, check --repair -n: it is said" "process $holder_pid "
 	vd check "$img"
 	same "unclean: open for writing elsewhere, check" "$rc $err" "2 "
 	same "unclean: open for writing elsewhere: nothing has changed" "$(sha "$img")" "$before"
-	exec 7>&-
+	release
 	exec 7<"$img"
 	vd check --repair "$img"
 	same "unclean: open for reading elsewhere, check --repair" "$rc $err" "0 "
-	exec 7>&-
-	exec 7<>"$img"
+	exec 7<&-
+	un_hold "$img"
 	vd attach --dry-run "$img"
 	same "unclean: closed, but open for writing elsewhere" "$rc" 0 "$err"
-	said "unclean: closed, but open for writing elsewhere: a warning" "process $$ .*both write"
+	said "unclean: closed, but open for writing elsewhere: a warning" "process $holder_pid .*both write"
 	vd attach --dry-run -r "$img"
 	same "unclean: closed, but open for writing elsewhere, -r" "$rc $err" "0 "
-	exec 7>&-
-	exec 7<>"$un/src.raw"
+	release
+	un_hold "$un/src.raw"
 	vd attach --dry-run -f raw "$un/src.raw"
-	said "unclean: raw, open for writing elsewhere: a warning" "process $$ .*both write"
-	exec 7>&-
+	said "unclean: raw, open for writing elsewhere: a warning" "process $holder_pid .*both write"
+	release
 }
 
 # Many tables without their second copy: that is no crash's work.
@@ -165,14 +170,14 @@ un_parent_written() {
 	"$VDCTL" create -q -b "$base" "$img"
 	disk put "$img" 72 01
 	before=$(sha "$img")
-	exec 7<>"$base"
+	un_hold "$base"
 	LD_PRELOAD=$fake FAKE_ANSWER=yes "$VDCTL" attach "$img" >"$work/out" 2>"$work/err"
 	same "unclean: a parent that is written to: exit status" $? 4 "$(cat "$work/err")"
 	check "unclean: a parent that is written to: who does" \
-		"$(grep -q "base.vmdk: it is a parent, and process $$ " "$work/err"; echo $?)" \
+		"$(grep -q "base.vmdk: it is a parent, and process $holder_pid " "$work/err"; echo $?)" \
 		"$(cat "$work/err")"
 	same "unclean: a parent that is written to: nothing has changed" "$(sha "$img")" "$before"
-	exec 7>&-
+	release
 	LD_PRELOAD=$fake FAKE_ANSWER=yes "$VDCTL" attach "$img" >"$work/out" 2>"$work/err"
 	same "unclean: and then it is not: merged" "$? $(disk at "$img" 72 1 | od -An -tx1)" "0  00" \
 		"$(cat "$work/err")"
