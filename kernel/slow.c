@@ -148,26 +148,30 @@ void vdisk_retry_queue(struct vdisk_device *dev, struct vdisk_io *io)
 	rcu_read_unlock();
 }
 
-/* Back to those that can be tried; true if there were any. */
-static bool vdisk_later_now(struct vdisk_device *dev)
+/* Back to those that can be tried. */
+static void vdisk_later_now(struct vdisk_device *dev)
 {
 	struct llist_node *list = llist_reverse_order(llist_del_all(&dev->later));
 	struct vdisk_io *io, *next;
 
 	llist_for_each_entry_safe(io, next, list, retry)
 		llist_add(&io->retry, &dev->waiting[vdisk_class(io->cmd)].retry);
-	return list;
+}
+
+static void vdisk_later_kick(struct vdisk_device *dev)
+{
+	int rw;
+
+	if (llist_empty(&dev->later))
+		return;
+	vdisk_later_now(dev);
+	for (rw = 0; rw < VDISK_CLASSES; rw++)
+		vdisk_slow_kick(dev, rw);
 }
 
 static void vdisk_later_fn(struct work_struct *work)
 {
-	struct vdisk_device *dev = container_of(to_delayed_work(work), struct vdisk_device,
-						later_work);
-	int rw;
-
-	if (vdisk_later_now(dev))
-		for (rw = 0; rw < VDISK_CLASSES; rw++)
-			vdisk_slow_kick(dev, rw);
+	vdisk_later_kick(container_of(to_delayed_work(work), struct vdisk_device, later_work));
 }
 
 void vdisk_slow_setup(struct vdisk_device *dev)
@@ -368,6 +372,15 @@ static bool vdisk_slow_one(struct vdisk_device *dev, int rw)
 	return true;
 }
 
+static bool vdisk_slow_run(struct vdisk_device *dev, int rw)
+{
+	bool ran = vdisk_slow_one(dev, rw);
+
+	if (ran)
+		vdisk_slow_ran(dev, rw);
+	return ran;
+}
+
 /* What the first worker leaves to the others is what may stay in a file system. */
 void vdisk_slow_fn(struct work_struct *work)
 {
@@ -380,14 +393,8 @@ void vdisk_slow_fn(struct work_struct *work)
 	vdisk_slow_ran(dev, all ? VDISK_WRITES : VDISK_READS);
 	vdisk_scope_enter(dev, &scope);
 	do {
-		ran = all && vdisk_slow_one(dev, VDISK_WRITES);
-		if (ran)
-			vdisk_slow_ran(dev, VDISK_WRITES);
-		if (!ran) {
-			ran = vdisk_slow_one(dev, VDISK_READS);
-			if (ran)
-				vdisk_slow_ran(dev, VDISK_READS);
-		}
+		ran = (all && vdisk_slow_run(dev, VDISK_WRITES)) ||
+		      vdisk_slow_run(dev, VDISK_READS);
 		cond_resched();
 	} while (ran);
 	vdisk_scope_leave(&scope);
@@ -450,9 +457,9 @@ static bool vdisk_look(struct vdisk_device *dev, unsigned long *seen)
 		quiet &= runs == seen[rw];
 		seen[rw] = runs;
 	}
-	/* The work that ends their wait cannot start either. */
-	if (quiet && vdisk_later_now(dev))
-		stuck[VDISK_READS] = stuck[VDISK_WRITES] = true;
+	/* The work that ends their wait may not start; if no worker does, the next look sees it. */
+	if (quiet)
+		vdisk_later_kick(dev);
 	for (rw = 0; rw < VDISK_CLASSES; rw++)
 		if (stuck[rw])
 			vdisk_rescue(dev, rw);

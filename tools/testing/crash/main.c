@@ -103,7 +103,7 @@ static bool live_bad(struct crash_walk *w, const char *rule)
 	return false;
 }
 
-/* Requests at once, and scarce memory, each in a quarter of the sessions; scripts have an order. */
+/* Requests at once, and scarce memory: each one time in four. Scripts have an order. */
 static void choose_manner(struct crash_session *s, u64 dice, bool directed)
 {
 	u32 i;

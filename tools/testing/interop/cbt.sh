@@ -329,13 +329,7 @@ cbt_signals() {
 cbt_make_separate
 cbt_make_embedded
 cbt_refused
-if ! have strace || ! strace -o /dev/null true 2>/dev/null; then
-	skip "cbt: under strace" "strace does not work here"
-elif [ "$(id -u)" -ne 0 ]; then
-	skip "cbt: under strace" "attach wants root"
-elif ! fake_module; then
-	not_ok "cbt: the stand-in for the module is made" "$(cat "$work/err")"
-else
+if may_pretend cbt; then
 	cbt_nothing_changes
 	cbt_signals
 	cbt_drops_separate

@@ -282,13 +282,7 @@ un_sentences
 un_writers
 un_lone
 un_children
-if ! have strace || ! strace -o /dev/null true 2>/dev/null; then
-	skip "unclean: under strace" "strace does not work here"
-elif [ "$(id -u)" -ne 0 ]; then
-	skip "unclean: under strace" "attach wants root"
-elif ! fake_module; then
-	not_ok "unclean: the stand-in for the module is made" "$(cat "$work/err")"
-else
+if may_pretend unclean; then
 	un_parent_written
 	un_progress
 fi

@@ -41,8 +41,7 @@ static u64 soil(const char *path, u64 len)
 
 static int start(struct vmdk_chain *c, u32 flags, struct vdev *dev)
 {
-	if (vmdk_attach(&nl, c, flags | VDISK_F_NO_PARTSCAN, dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, c, flags | VDISK_F_NO_PARTSCAN, dev, &reply);
 	return vdev_open(dev, (flags & VDISK_F_HARD_RDONLY ? O_RDONLY : O_RDWR) | O_DIRECT);
 }
 

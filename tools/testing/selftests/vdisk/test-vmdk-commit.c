@@ -127,8 +127,7 @@ static void test_merged(const char *dir)
 	int fd;
 
 	vmdk_make(&c, 32);
-	if (vmdk_attach(&nl, &c, VDISK_F_NO_PARTSCAN, &dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, &c, VDISK_F_NO_PARTSCAN, &dev, &reply);
 	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
 	memset(buf, 0x2b, 128 * KIB);
 	/* What only the first write costs. */
@@ -154,8 +153,7 @@ static void run_chain(struct vmdk_chain c, u32 flags, const char *name)
 	struct vdev dev;
 
 	vmdk_make(&c, 31);
-	if (vmdk_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply);
 	ok(!vmdk_unclean(&c.images[0].extents[0]), "%s: attached, not yet in use", name);
 	ok(write_and_look(&c, &dev, O_DIRECT, fsync, 0), "%s: direct write, fsync", name);
 	ok(write_and_look(&c, &dev, O_DIRECT, fdatasync, MIB + SECTOR),
@@ -175,15 +173,10 @@ static void run_chain(struct vmdk_chain c, u32 flags, const char *name)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	const char *ext4, *xfs;
 	struct vmdk_chain c;
-	int ret;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	run_chain(vmdk_single(ext4, "c", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)), 0, "hosted, ext4");
 	run_chain(vmdk_single(xfs, "c", vmdk_cowd(DISK, 1024, 0)), VDISK_F_BUFFERED,
 		  "COWD, xfs, buffered");

@@ -273,8 +273,7 @@ static void run_case(const struct place *p, const struct subject *sub, u64 space
 	vmdk_make(&c, 55 + space);
 	vmdk_load(&c, &s);
 	leave(p, space);
-	if (vmdk_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply);
 	w.s = &s;
 	w.fd = vdev_open(&dev, O_RDWR | O_DIRECT);
 	rng_seed(&w.rng, space + sub->max);

@@ -32,8 +32,7 @@ static struct nl_reply reply;
 
 static void attach(struct vmdk_chain *c, struct vdev *dev)
 {
-	if (vmdk_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply);
 }
 
 /* Everything is done but the sleep itself: processes and work queues stop and go on. */
@@ -256,8 +255,7 @@ static void test_fsfreeze_set(struct vmdk_chain c, const char *dir, u32 flags, c
 
 	vmdk_make(&c, 47);
 	vmdk_load(&c, &s);
-	if (vmdk_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, &c, flags | VDISK_F_NO_PARTSCAN, &dev, &reply);
 	fd = vdev_open(&dev, O_RDWR | O_DIRECT);
 	memset(buf, 0x4d, 4096);
 	if (!pwrite_all(fd, buf, 4096, 7 * MIB))
@@ -397,14 +395,9 @@ static struct vmdk_chain hosted(const char *dir)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
-	int ret;
+	const char *ext4, *xfs;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	if (!write_text("/sys/power/pm_test", "freezer") ||
 	    !write_text("/sys/module/suspend/parameters/pm_test_delay", "0"))
 		bail("this kernel cannot try out a suspend");

@@ -272,15 +272,10 @@ static void run_fs(const struct fs *fs, const char *dir)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	const char *ext4, *xfs;
 	size_t i;
-	int ret;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	for (i = 0; i < ARRAY_SIZE(filesystems); i++)
 		run_fs(&filesystems[i], i % 2 ? ext4 : xfs);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");

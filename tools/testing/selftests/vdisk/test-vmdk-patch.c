@@ -333,16 +333,11 @@ static void test_refusals(const char *dir)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
+	const char *ext4, *xfs;
 	struct subject split = { .flags = 0 }, embedded = { .flags = 0 },
 		       flat = { .flags = VDISK_F_BUFFERED };
-	int ret;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	split.c = vmdk_single(ext4, "s", vmdk_sparse(2 * MIB, 4096, VMDK_RGD, 30));
 	vmdk_add_extent(&split.c, xfs, vmdk_sparse(2 * MIB, 64 * KIB, VMDK_RGD, 0));
 	run_subject(&split, "a descriptor of its own");

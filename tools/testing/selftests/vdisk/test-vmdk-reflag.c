@@ -26,8 +26,7 @@ static struct nl_reply reply;
 
 static void attach(struct vmdk_chain *c, struct vdev *dev)
 {
-	if (vmdk_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, c, VDISK_F_NO_PARTSCAN, dev, &reply);
 }
 
 static int set(const struct vdev *dev, u32 flags)
@@ -210,14 +209,9 @@ static struct vmdk_chain delta(const char *dir)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
-	int ret;
+	const char *ext4, *xfs;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	test_switch(vmdk_single(ext4, "f", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)));
 	test_toggles(vmdk_single(xfs, "f", vmdk_cowd(DISK, 4096, 0)));
 	test_forced_detach(vmdk_single(ext4, "f", vmdk_sparse(DISK, 4096, VMDK_RGD, 0)), 60,

@@ -52,8 +52,7 @@ static int make_zeros(int fd, enum way way, u64 pos, u64 len)
 
 static int start(struct vmdk_chain *c, u32 flags, struct vdev *dev)
 {
-	if (vmdk_attach(&nl, c, flags | VDISK_F_NO_PARTSCAN, dev, &reply))
-		bail("attach: %s: %s", err_name(reply.error), reply.text);
+	vmdk_must_attach(&nl, c, flags | VDISK_F_NO_PARTSCAN, dev, &reply);
 	return vdev_open(dev, (flags & VDISK_F_HARD_RDONLY ? O_RDONLY : O_RDWR) | O_DIRECT);
 }
 
@@ -294,14 +293,9 @@ static void test_delta_discard(const char *dir, u32 flags, const char *name)
 
 int main(void)
 {
-	const char *ext4 = place_ext4(), *xfs = place_xfs();
-	int ret;
+	const char *ext4, *xfs;
 
-	ret = nl_open(&nl);
-	if (ret)
-		bail("no vdisk family: %s", err_name(ret));
-	if (!ext4 || !xfs)
-		bail("VDT_EXT4 and VDT_XFS are not set");
+	vmdk_begin(&nl, &ext4, &xfs);
 	zero_kinds(ext4, xfs);
 	test_base_discard(ext4);
 	test_reuse(xfs);

@@ -108,3 +108,22 @@ bool vmdk_qemu_equals(const struct vmdk_chain *c, const struct shadow *s)
 	unlink(path);
 	return same;
 }
+
+void vmdk_must_attach(struct nl *nl, struct vmdk_chain *c, u32 flags, struct vdev *dev,
+		      struct nl_reply *reply)
+{
+	if (vmdk_attach(nl, c, flags, dev, reply))
+		bail("attach: %s: %s", err_name(reply->error), reply->text);
+}
+
+void vmdk_begin(struct nl *nl, const char **ext4, const char **xfs)
+{
+	int ret = nl_open(nl);
+
+	if (ret)
+		bail("no vdisk family: %s", err_name(ret));
+	*ext4 = place_ext4();
+	*xfs = place_xfs();
+	if (!*ext4 || !*xfs)
+		bail("VDT_EXT4 and VDT_XFS are not set");
+}

@@ -94,6 +94,12 @@ unsigned int vmdk_request(struct nl_req *req, struct vmdk_chain *c, u32 flags, i
 int vmdk_attach(struct nl *nl, struct vmdk_chain *c, u32 flags, struct vdev *dev,
 		struct nl_reply *reply);
 
+/* The same; bails. */
+void vmdk_must_attach(struct nl *nl, struct vmdk_chain *c, u32 flags, struct vdev *dev,
+		      struct nl_reply *reply);
+/* What a test on ext4 and XFS begins with: the family, and the two places. Bails. */
+void vmdk_begin(struct nl *nl, const char **ext4, const char **xfs);
+
 /* --------------------------------------------------------------- reading */
 
 /*
