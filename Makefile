@@ -38,7 +38,7 @@ help:
 ## make demo           makes a VMDK, boots a VM, attaches and mounts it (IMAGE=..., RW=1)
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every test; ends with "N passed, N failed, N skipped"
-## make crash          states that a power cut leaves, judged (STATES=100000)
+## make crash          states that a power cut leaves, judged (STATES=1e6)
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
@@ -113,9 +113,12 @@ $(BUILD)/unit-tsan/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) 
 	$(CC) $(UCFLAGS) $(TSAN) $(VDINC) -Itools/testing/unit -o $@ $< $(BUILD)/libvdisk-tsan.a -lcmocka -lz
 
 CRASHSRC := $(wildcard tools/testing/crash/*.c)
-CRASHDEP := $(CRASHSRC) $(wildcard tools/testing/crash/*.h tools/testing/unit/*.h)
+CRASHDEP := $(CRASHSRC) $(wildcard tools/testing/crash/*.h tools/testing/crash/record/*.h tools/testing/unit/*.h)
 CRASHINC := $(VDINC) -Itools/testing/unit -Itools/testing/crash
-crash-bin: $(BUILD)/crash $(BUILD)/crash-asan
+crash-bin: $(BUILD)/crash $(BUILD)/crash-asan $(BUILD)/crash-record.so
+$(BUILD)/crash-record.so: $(wildcard tools/testing/crash/record/*)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -shared -o $@ $(filter %.c,$^) -ldl
 $(BUILD)/crash: $(CRASHDEP) $(BUILD)/libvdisk.a
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk.a -lcmocka -lz
 $(BUILD)/crash-asan: $(CRASHDEP) $(BUILD)/libvdisk-asan.a

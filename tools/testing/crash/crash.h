@@ -269,6 +269,65 @@ void crash_state_undo(struct crash_state *st);
 bool crash_state_grows(const struct crash_state *st, u32 i);
 bool crash_state_tears(const struct crash_state *st, u32 i);
 
+/* --- faults by their sort (tally.c) --- */
+
+#define CRASH_CLASSES	64
+#define CRASH_CLASS	120
+
+/**
+ * struct crash_tally - what was wrong, and in how many states
+ * @bad: anything; @tables: the format's rules; @content: what a guest reads
+ * @asked: states that qemu-img check was asked about; @objected: it found more than leaks
+ * @dir: for its files
+ */
+struct crash_tally {
+	const char *dir;
+	u64 asked;
+	u64 objected;
+	u64 bad;
+	u64 tables;
+	u64 content;
+	u32 nr;
+	struct {
+		char name[CRASH_CLASS];
+		u64 states;
+	} class[CRASH_CLASSES];
+};
+
+struct crash_walk;
+struct crash_stats;
+
+/* Judge the state that is applied, to count; true. */
+bool crash_tally_state(struct crash_walk *w);
+void crash_tally_print(const struct crash_tally *tally, const char *writer,
+		       const struct crash_stats *stats);
+
+/* --- another writer (compare.c) --- */
+
+#define CRASH_KINDS	64
+
+/**
+ * struct crash_compare - our writer and QEMU's, with the same requests
+ * @kind, @nr: table of images; @foreign: QEMU knows it
+ * @states: to look at, of each writer
+ * @dir: for files that qemu-io writes
+ * @shim: the recorder that is preloaded into it
+ */
+struct crash_compare {
+	const struct img_kind *kind;
+	u32 nr;
+	bool foreign[CRASH_KINDS];
+	u64 states;
+	u64 seed;
+	const char *dir;
+	const char *shim;
+};
+
+/* The files of @set, with descriptors, for other programs. */
+void crash_write_files(const struct crash_set *set, const char *dir);
+/* False and a line on stderr: something did not work at all. */
+bool crash_compare(struct crash_compare *how);
+
 /* --- walking the log (walk.c), judging a state (judge.c, again.c) --- */
 
 struct crash_stats {
@@ -307,6 +366,7 @@ struct crash_request {
  * @request, @nr_requests: what was asked of the last one
  * @next: a state to begin another session with; @next_seen: how many there were
  * @limit: states to judge
+ * @tally: count what is wrong, and go on; NULL: end with the first
  * @lenient: of a control: only what a state shows is bad, not how it came to be
  * @dump: begin of names of directories for what a flush leaves, or NULL
  * @dump_left: how many there may be
@@ -332,6 +392,7 @@ struct crash_walk {
 	struct crash_set next;
 	u64 next_seen;
 	u64 limit;
+	struct crash_tally *tally;
 	bool lenient;
 	bool quiet;
 	const char *dump;
@@ -347,6 +408,9 @@ void crash_walk_free(struct crash_walk *w);
 bool crash_walk_log(struct crash_walk *w, u64 seed);
 /* Judge the state that is applied. @deep: also go on from it. */
 bool crash_judge(struct crash_walk *w, bool deep);
+/* Parts of it; a sentence in @rule. */
+bool crash_judge_content(struct crash_walk *w);
+bool crash_judge_check(struct crash_walk *w);
 bool crash_again(struct crash_walk *w);
 /* Write the durable state to a directory, for other programs. */
 void crash_dump(struct crash_walk *w);

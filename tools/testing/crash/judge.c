@@ -45,7 +45,7 @@ static bool judge_patches(struct crash_walk *w)
 	return true;
 }
 
-static bool judge_content(struct crash_walk *w)
+bool crash_judge_content(struct crash_walk *w)
 {
 	const struct img_case *c = &w->s->c;
 	u64 bad, from = w->whole ? 0 : c->from;
@@ -65,7 +65,7 @@ static bool judge_content(struct crash_walk *w)
 	return img_bad(w->rule, "sector %llu: neither what was flushed nor written since", bad);
 }
 
-static bool judge_check(struct crash_walk *w)
+bool crash_judge_check(struct crash_walk *w)
 {
 	u64 found[VD_FINDING_CORRUPT + 1];
 
@@ -82,7 +82,9 @@ static bool judge_check(struct crash_walk *w)
 
 bool crash_judge(struct crash_walk *w, bool deep)
 {
+	if (w->tally)
+		return crash_tally_state(w);
 	w->rule[0] = '\0';
-	return judge_tables(w) && judge_patches(w) && judge_content(w) && judge_check(w) &&
-	       (!deep || crash_again(w));
+	return judge_tables(w) && judge_patches(w) && crash_judge_content(w) &&
+	       crash_judge_check(w) && (!deep || crash_again(w));
 }

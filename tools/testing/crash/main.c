@@ -23,6 +23,8 @@ static struct {
 	u32 jobs;
 	long trial;
 	bool controls;
+	const char *compare;
+	const char *shim;
 	unsigned int woven, asked;	/* SOME, NEVER, ALWAYS */
 	const char *dump;
 	u32 dump_max;
@@ -342,12 +344,28 @@ static bool run_controls(void)
 	return good;
 }
 
+static bool run_compare(void)
+{
+	struct crash_compare how = {
+		.kind = img_kinds, .nr = ARRAY_SIZE(img_kinds), .states = opt.states,
+		.seed = opt.seed, .dir = opt.compare, .shim = opt.shim,
+	};
+
+	static_assert(ARRAY_SIZE(img_kinds) <= CRASH_KINDS, "room for all");
+	if (opt.shim)
+		return crash_compare(&how);
+	fprintf(stderr, "crash: --compare needs --shim\n");
+	return false;
+}
+
 /* --- options --- */
 
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: crash [--states N] [--seed S] [--image KIND] [--jobs N] [--trial T] [-v]\n"
-		    "             [--woven always|never] [--dump DIR [--dump-max N]] | --controls | --list\n");
+		    "             [--woven always|never] [--dump DIR [--dump-max N]]\n"
+		    "       crash --compare DIR --shim FILE [--states N] [--seed S]\n"
+		    "       crash --controls | --list\n");
 }
 
 static void list_kinds(void)
@@ -384,6 +402,8 @@ static void parse(int argc, char **argv)
 		{ "woven", required_argument, NULL, 'w' },
 		{ "dump", required_argument, NULL, 'd' },
 		{ "dump-max", required_argument, NULL, 'm' },
+		{ "compare", required_argument, NULL, 'q' },
+		{ "shim", required_argument, NULL, 'p' },
 		{ "controls", no_argument, NULL, 'c' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -417,6 +437,12 @@ static void parse(int argc, char **argv)
 		case 'm':
 			opt.dump_max = (u32)strtoul(optarg, NULL, 0);
 			break;
+		case 'q':
+			opt.compare = optarg;
+			break;
+		case 'p':
+			opt.shim = optarg;
+			break;
 		case 'c':
 			opt.controls = true;
 			break;
@@ -445,6 +471,8 @@ int main(int argc, char **argv)
 	}
 	if (opt.trial >= 0)
 		opt.jobs = 1;
+	if (opt.compare)
+		return run_compare() ? 0 : 1;
 	if (opt.controls)
 		return run_controls() ? 0 : 1;
 	return run_all() ? 0 : 1;

@@ -2,7 +2,7 @@
 /* Walk the log of a session, and enumerate the states at each place. */
 #include "crash.h"
 
-#define ALL_SUBSETS	8	/* pending ops up to which none is left out */
+#define ALL_SUBSETS	10	/* pending ops up to which none is left out */
 #define SAMPLES		48
 
 void crash_walk_init(struct crash_walk *w, struct crash_session *s, struct crash_stats *stats)
@@ -274,7 +274,7 @@ static bool place_is_durable(struct crash_walk *w, const struct crash_op *op)
 {
 	u64 len = w->st.set.file[op->file].len;
 
-	if (w->lenient || w->at <= w->s->repair_end || op->what != CRASH_WRITE ||
+	if (w->lenient || w->tally || w->at <= w->s->repair_end || op->what != CRASH_WRITE ||
 	    op->pos + op->len <= len)
 		return true;
 	w->rule[0] = '\0';

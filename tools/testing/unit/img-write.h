@@ -259,6 +259,13 @@ static inline void img_w_split(struct img_case *c, u64 seed)
 	c->foreign = !odd;
 }
 
+/* No tables, so nothing but the guest's own data can be lost. */
+static inline void img_w_raw(struct img_case *c, u64 seed)
+{
+	img_image(c, VDISK_FORMAT_RAW, 64 * UT_KIB + 512);
+	img_add_flat(c, img_full(c->size, seed), 0, 0);
+}
+
 static inline void img_w_flat(struct img_case *c, u64 seed)
 {
 	img_image(c, VDISK_FORMAT_VMDK, 64 * UT_KIB);
@@ -415,6 +422,7 @@ static const struct img_kind img_kinds[] __attribute__((unused)) = {
 	{ "sparse-tail", img_w_tail },
 	{ "sparse-device", img_w_device },
 	{ "split", img_w_split },
+	{ "raw", img_w_raw },
 	{ "flat", img_w_flat },
 	{ "delta", img_w_delta },
 	{ "delta-flat", img_w_delta_flat },
