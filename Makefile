@@ -2,6 +2,7 @@
 # vdisk: modules, vdctl, tests. `make help` lists the targets.
 
 BUILD   := build
+comma   := ,
 KVER    ?= $(shell uname -r)
 PREFIX  ?= /usr
 DESTDIR ?=
@@ -28,7 +29,7 @@ TSANOBJ := $(LIBSRC:%.c=$(BUILD)/tsan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
+.PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -98,12 +99,32 @@ $(BUILD)/user/ctl/%.o: ctl/%.c
 
 m32: $(LIB32OBJ)
 
+# Each opens its images through again/, which can open them once more with faults.
 UNITBIN := $(UNITSRC:tools/testing/unit/%.c=$(BUILD)/unit/%)
+UNITHDR := $(wildcard tools/testing/unit/*.h tools/testing/unit/again/*.h)
+AGAIN   := $(patsubst tools/testing/unit/again/%.c,%.o,$(wildcard tools/testing/unit/again/*.c))
+UTFLAGS := $(UCFLAGS) $(VDINC) -Itools/testing/unit
+UTWRAP  := $(addprefix -Wl$(comma)--wrap=,vd_chain_open pread64 pwrite64 fdatasync ftruncate64 fallocate64)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 unit: $(UNITBIN)
-$(BUILD)/unit/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUILD)/libvdisk-asan.a
+.SECONDARY: $(AGAIN:%=$(BUILD)/unit/again/%) $(AGAIN:%=$(BUILD)/unit-plain/again/%)
+$(BUILD)/unit/again/%.o: tools/testing/unit/again/%.c $(UNITHDR)
 	@mkdir -p $(@D)
-	$(CC) $(UCFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all $(VDINC) -Itools/testing/unit \
-		-o $@ $< $(BUILD)/libvdisk-asan.a -lcmocka -lz
+	$(CC) $(UTFLAGS) $(SANITIZE) -c -o $@ $<
+$(BUILD)/unit/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit/again/%) $(BUILD)/libvdisk-asan.a
+	@mkdir -p $(@D)
+	$(CC) $(UTFLAGS) $(SANITIZE) $(UTWRAP) -o $@ $< $(filter %.o,$^) $(BUILD)/libvdisk-asan.a -lcmocka -lz
+
+# Without a sanitizer, for valgrind.
+# It does not see that a length cannot be negative.
+PLAIN   := -O1 -Wno-stringop-overflow
+unit-plain: $(UNITBIN:$(BUILD)/unit/%=$(BUILD)/unit-plain/%)
+$(BUILD)/unit-plain/again/%.o: tools/testing/unit/again/%.c $(UNITHDR)
+	@mkdir -p $(@D)
+	$(CC) $(UTFLAGS) $(PLAIN) -c -o $@ $<
+$(BUILD)/unit-plain/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit-plain/again/%) $(BUILD)/libvdisk.a
+	@mkdir -p $(@D)
+	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) $(BUILD)/libvdisk.a -lcmocka -lz
 
 # Those that have threads, again.
 TSANBIN := $(addprefix $(BUILD)/unit-tsan/test-,meta threads)

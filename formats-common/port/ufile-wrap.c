@@ -174,3 +174,10 @@ struct vd_file *vd_ufile_fault(struct vd_file *lower, struct vd_fault *fault)
 	w->fault = fault;
 	return &w->base.file;
 }
+
+struct vd_file *vd_ufile_lower(const struct vd_file *file)
+{
+	if (file->ops != &wrap_ops)
+		return NULL;
+	return container_of(to_ufile(file), struct wrapper, base)->lower;
+}

@@ -60,8 +60,13 @@ static int fd_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 
 static int fd_flush(struct vd_file *file)
 {
+	int ret;
+
 	/* Size and extent map are metadata that fdatasync() includes. */
-	return fdatasync(to_fd_file(file)->fd) ? -errno : 0;
+	do {
+		ret = fdatasync(to_fd_file(file)->fd);
+	} while (ret && errno == EINTR);
+	return ret ? -errno : 0;
 }
 
 static int fd_size(struct vd_file *file, u64 *size)

@@ -80,6 +80,9 @@ static int vmdk_find(struct vd_segment *seg, const struct vmdk_sparse *v, u64 gr
 	second = vmdk_ask(seg, v, 1, grain, flags, gte);
 	if (second > 0 || second == -EAGAIN || second == -ENOMEM)
 		return second;
+	/* The second may know better: that it cannot be read is no damage, and no hole. */
+	if (second < 0 && second != -EUCLEAN && (!ret || ret == -EUCLEAN))
+		return second;
 	return ret;
 }
 

@@ -46,5 +46,7 @@ struct vd_fault {
 bool vd_fault_hit(struct vd_fault *fault);
 /* @lower stays the caller's. */
 struct vd_file *vd_ufile_fault(struct vd_file *lower, struct vd_fault *fault);
+/* What a recorder or an injector wraps; NULL: @file is neither. */
+struct vd_file *vd_ufile_lower(const struct vd_file *file);
 
 #endif /* VDISK_UFILE_H */

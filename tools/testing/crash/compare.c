@@ -356,7 +356,8 @@ static bool compare_writer(const char *writer, const struct crash_compare *how)
 			if (!how->foreign[i])
 				continue;
 			share = stats.states + how->states / nr / 4 + 1;
-			if (!compare_trial(&how->kind[i], ut_mix(how->seed * 1000003 + trial), share,
+			if (!compare_trial(&how->kind[i],
+					   ut_mix(how->seed * 1000003 + trial), share,
 					   !strcmp(writer, "qemu"), how, &tally, &stats))
 				return false;
 		}

@@ -611,7 +611,7 @@ static void loop(void **state)
 				;
 			/* It writes and flushes, reads tables and needs memory for that. */
 			if (r.a->op == VD_OP_WRITE || r.a->op == VD_OP_FLUSH)
-				assert_true(r.i > 8);
+				assert_true(r.i > 4);
 			if (r.sticky)
 				break;
 		}
