@@ -29,7 +29,7 @@ TSANOBJ := $(LIBSRC:%.c=$(BUILD)/tsan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin bench lint install clean help deps
+.PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin mutants mutants-bin bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -40,6 +40,7 @@ help:
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every test; ends with "N passed, N failed, N skipped"
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
+## make mutants         each check of a backend removed: does a test fail?
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
@@ -117,7 +118,7 @@ $(BUILD)/unit/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit/again
 
 # Without a sanitizer, for valgrind.
 # It does not see that a length cannot be negative.
-PLAIN   := -O1 -Wno-stringop-overflow
+PLAIN   := -O1 -Wno-stringop-overflow -Wno-array-bounds
 unit-plain: $(UNITBIN:$(BUILD)/unit/%=$(BUILD)/unit-plain/%)
 $(BUILD)/unit-plain/again/%.o: tools/testing/unit/again/%.c $(UNITHDR)
 	@mkdir -p $(@D)
@@ -146,6 +147,28 @@ $(BUILD)/crash-asan: $(CRASHDEP) $(BUILD)/libvdisk-asan.a
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
 		$(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk-asan.a -lcmocka -lz
 
+# The backends with removable checks, and what is run without each of them.
+MUTDIR  := $(BUILD)/mutants
+MUTSRC  := $(wildcard formats-common/raw/*.c formats-common/vmdk/*.c)
+MUTOBJ  := $(MUTSRC:%.c=$(MUTDIR)/obj/%.o) $(MUTDIR)/obj/keep.o
+MUTREST := $(filter-out $(MUTSRC:%.c=$(BUILD)/user/%.o),$(LIBOBJ))
+MUTBIN  := $(UNITSRC:tools/testing/unit/%.c=$(MUTDIR)/%)
+mutants-bin: $(MUTBIN) $(MUTDIR)/crash
+$(MUTDIR)/list: tools/testing/mutants/mutate.py $(MUTSRC)
+	@mkdir -p $(@D)
+	python3 tools/testing/mutants/mutate.py $(MUTDIR)/src $@ $(MUTSRC)
+$(MUTDIR)/obj/formats-common/%.o: $(MUTDIR)/list
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(WARN) -MMD -MP,$(UCFLAGS)) -std=gnu11 -w -O1 $(VDINC) \
+		-I$(dir formats-common/$*) -c -o $@ $(MUTDIR)/src/formats-common/$*.c
+$(MUTDIR)/obj/keep.o: tools/testing/mutants/keep.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -c -o $@ $<
+$(MUTDIR)/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit-plain/again/%) $(MUTOBJ) $(MUTREST)
+	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) -lcmocka -lz
+$(MUTDIR)/crash: $(CRASHDEP) $(MUTOBJ) $(MUTREST)
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(MUTOBJ) $(MUTREST) -lcmocka -lz
+
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)
 $(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard tools/testing/selftests/vdisk/*.h)
@@ -165,6 +188,9 @@ check:
 
 crash:
 	@tools/testing/crash/run $(STATES)
+
+mutants:
+	@tools/testing/mutants/run
 
 bench:
 	@tools/install-deps build kernels vm bench

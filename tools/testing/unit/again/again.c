@@ -3,7 +3,7 @@
 #include "again.h"
 
 #define SEEN	(1U << 16)
-#define ALL	300	/* images of a program that are all tried; of more, */
+#define ALL	150	/* images of a program that are all tried; of more, */
 #define SOME	32	/* one in so many */
 
 int __real_vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out,

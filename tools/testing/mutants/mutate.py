@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Copies C sources with each check of theirs made removable at run time.
+
+mutate.py OUT LIST FILE...: writes the changed copies under OUT, and to LIST a line
+"number<TAB>file:line<TAB>what" for each check. A check is
+
+  * an if whose branch leaves the function with an error (return of something other
+    than 0 or true, goto, vd_fail, vd_corrupt), without an else: removed, it is never
+    taken;
+  * one of the parts of "return A && B;" in a function that returns bool: removed, it
+    is true.
+
+The copies call vd_keep(number), which is false for the check that is removed.
+"""
+
+import os
+import re
+import sys
+
+ERROR = re.compile(r'^\s*(return\s+(?!0;|true;|VD_|ret;)|goto\s|\(?void\)?\s*vd_fail|vd_fail|'
+                   r'return\s+ret;)')
+
+
+def skip_string(text, at):
+    quote = text[at]
+    at += 1
+    while text[at] != quote:
+        at += 2 if text[at] == '\\' else 1
+    return at + 1
+
+
+def blank_comments(text):
+    """The same length, with comments as blanks."""
+    return re.sub(r'/\*.*?\*/|//[^\n]*', lambda m: re.sub(r'[^\n]', ' ', m.group()), text,
+                  flags=re.S)
+
+
+def closing(text, at):
+    """Where the bracket at @at is closed."""
+    depth = 0
+    while True:
+        c = text[at]
+        if c in '"\'':
+            at = skip_string(text, at)
+            continue
+        if c in '([{':
+            depth += 1
+        elif c in ')]}':
+            depth -= 1
+            if not depth:
+                return at
+        at += 1
+
+
+def statement_end(text, at):
+    depth = 0
+    while True:
+        c = text[at]
+        if c in '"\'':
+            at = skip_string(text, at)
+            continue
+        if c in '([{':
+            depth += 1
+        elif c in ')]}':
+            depth -= 1
+        elif c == ';' and not depth:
+            return at + 1
+        at += 1
+
+
+def function_returns_bool(text, at):
+    """The head of the function around @at: the last line that starts in column 0."""
+    heads = [m for m in re.finditer(r'^[a-z][^\n;]*\(', text[:at], flags=re.M)]
+    return bool(heads) and re.match(r'(static )?(inline )?bool ', heads[-1].group()) is not None
+
+
+def split_and(expr):
+    """Offsets of the parts of A && B at depth 0; one part: no conjunction."""
+    parts, depth, start, at = [], 0, 0, 0
+    while at < len(expr):
+        c = expr[at]
+        if c in '"\'':
+            at = skip_string(expr, at)
+            continue
+        if c in '([{':
+            depth += 1
+        elif c in ')]}':
+            depth -= 1
+        elif not depth and expr.startswith('&&', at):
+            parts.append((start, at))
+            start = at + 2
+            at += 1
+        elif not depth and (expr.startswith('||', at) or c == '?'):
+            return []
+        at += 1
+    parts.append((start, len(expr)))
+    return parts
+
+
+def checks_of_ifs(text):
+    for m in re.finditer(r'\bif \(', text):
+        begin = m.end() - 1
+        end = closing(text, begin)
+        body = text[end + 1:].lstrip()
+        at = end + 1 + (len(text) - end - 1 - len(body))
+        if body.startswith('{'):
+            stop = closing(text, at) + 1
+            inside = text[at + 1:stop - 1].strip()
+            last = inside.rstrip(';').rsplit(';', 1)[-1]
+        else:
+            stop = statement_end(text, at)
+            last = text[at:stop]
+        if re.match(r'\s*else\b', text[stop:]) or not ERROR.match(last.strip()):
+            continue
+        condition = ' '.join(text[begin + 1:end].split())
+        # "if (ret) return ret;" hands an error on: the anomaly loop's, not an image's.
+        if re.fullmatch(r'(ret|!?err|ret < 0|ret \|\| !gde)', condition):
+            continue
+        yield begin + 1, end, condition, False
+
+
+def checks_of_returns(text):
+    for m in re.finditer(r'\breturn ', text):
+        end = statement_end(text, m.end()) - 1
+        expr = text[m.end():end]
+        parts = split_and(expr)
+        if len(parts) < 2 or not function_returns_bool(text, m.start()):
+            continue
+        for a, b in parts:
+            yield m.end() + a, m.end() + b, ' '.join(expr[a:b].split()), True
+
+
+def mutate(path, number, listing):
+    with open(path, encoding='utf-8') as f:
+        source = f.read()
+    text = blank_comments(source)
+    places = sorted(list(checks_of_ifs(text)) + list(checks_of_returns(text)))
+    out, last = [], 0
+    for begin, end, what, conjunct in places:
+        number += 1
+        line = text.count('\n', 0, begin) + 1
+        listing.write(f'{number}\t{path}:{line}\t{what}\n')
+        out.append(source[last:begin])
+        body = source[begin:end]
+        if conjunct:
+            out.append(f' (({body.strip()}) || !vd_keep({number}))')
+        else:
+            out.append(f'({body}) && vd_keep({number})')
+        last = end
+    out.append(source[last:])
+    return ''.join(out), number
+
+
+def main():
+    out_dir, list_name, files = sys.argv[1], sys.argv[2], sys.argv[3:]
+    number = 0
+    with open(list_name, 'w', encoding='utf-8') as listing:
+        for path in files:
+            text, number = mutate(path, number, listing)
+            to = os.path.join(out_dir, path)
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            with open(to, 'w', encoding='utf-8') as f:
+                f.write('extern int vd_keep(int);\n#line 1\n' + text)
+
+
+main()
