@@ -168,6 +168,35 @@ $(MUTDIR)/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit-plain/aga
 	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) -lcmocka -lz
 $(MUTDIR)/crash: $(CRASHDEP) $(MUTOBJ) $(MUTREST)
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(MUTOBJ) $(MUTREST) -lcmocka -lz
+# Fuzzers (clang's libFuzzer), and the same programs with coverage of the library.
+FUZZCC  ?= clang-14
+FUZZDIR := tools/testing/fuzz
+FUZZTARGETS := $(patsubst $(FUZZDIR)/target-%.c,%,$(wildcard $(FUZZDIR)/target-*.c))
+FUZZSRC := $(filter-out $(FUZZDIR)/target-%.c $(FUZZDIR)/tool-%.c,$(wildcard $(FUZZDIR)/*.c))
+FUZZSAN := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZCOV := -O1 -fsanitize=fuzzer-no-link,address -fprofile-instr-generate -fcoverage-mapping
+FUZZFLAGS := -g -gdwarf-4 $(WARN) -Wno-missing-field-initializers -Wno-format-nonliteral -D_GNU_SOURCE -DVD_USER \
+	   -D_FILE_OFFSET_BITS=64 -pthread -MMD -MP $(VDINC) -Itools/testing/unit -I$(FUZZDIR)
+
+fuzz-bin: $(FUZZTARGETS:%=$(BUILD)/fuzz/fuzz-%) $(BUILD)/fuzz/seeds
+fuzz-cov: $(FUZZTARGETS:%=$(BUILD)/fuzz-cov/fuzz-%)
+
+define fuzz_rules
+$(1)/obj/%.o: %.c
+	@mkdir -p $$(@D)
+	$$(FUZZCC) $$(FUZZFLAGS) $(2) -c -o $$@ $$<
+
+$(1)/fuzz-%: $(1)/obj/$(FUZZDIR)/target-%.o $(FUZZSRC:%.c=$(1)/obj/%.o) $(LIBSRC:%.c=$(1)/obj/%.o)
+	$$(FUZZCC) $(subst -no-link,,$(2)) -pthread -o $$@ $$^ -lcmocka -lz
+endef
+$(eval $(call fuzz_rules,$(BUILD)/fuzz,$(FUZZSAN)))
+$(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard tools/testing/unit/*.h) \
+		$(FUZZDIR)/fz-input.h $(BUILD)/libvdisk.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(VDINC) -Itools/testing/unit -I$(FUZZDIR) -o $@ \
+		$(filter %.c,$^) $(BUILD)/libvdisk.a -lcmocka -lz
+$(eval $(call fuzz_rules,$(BUILD)/fuzz-cov,$(FUZZCOV)))
+.SECONDARY:
 
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One run, its memory, and the promises of an open and of the map. */
+#include <sanitizer/allocator_interface.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fz.h"
+#include "vdisk/checked.h"
+
+/* --- numbers --- */
+
+u64 fz_rand(struct fz_rng *rng)
+{
+	u64 x = rng->state += 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+u64 fz_below(struct fz_rng *rng, u64 n)
+{
+	return fz_rand(rng) % n;
+}
+
+/* --- memory --- */
+
+#define BUDGET		(256U << 10)	/* of an attach, beyond that of a small raw image */
+#define DENY		(64U << 20)	/* a machine may be out of memory, too */
+
+static struct {
+	const char *what;
+	u64 limit;
+	u64 used;
+	u64 calls;
+	u64 fail_at;
+} memory;
+
+static __thread long live;
+
+static void count_malloc(const volatile void *p, size_t size)
+{
+	live++;
+}
+
+static void count_free(const volatile void *p)
+{
+	if (p)
+		live--;
+}
+
+static bool alloc_hook(size_t size)
+{
+	memory.used += size;
+	if (memory.limit && memory.used > memory.limit)
+		fz_die("%s: %llu bytes of memory, more than %llu", memory.what, memory.used,
+		       memory.limit);
+	memory.calls++;
+	return memory.calls != memory.fail_at && size <= DENY;
+}
+
+void fz_memory_limit(const char *what, u64 bytes)
+{
+	memory.what = what;
+	memory.limit = bytes;
+	memory.used = 0;
+}
+
+u64 fz_memory_used(void)
+{
+	return memory.used;
+}
+
+long fz_memory_live(void)
+{
+	return live;
+}
+
+/* --- files and tables of one run --- */
+
+static struct fz_once once_state;
+
+static struct vd_chain_desc make_desc(struct fz_once *once, struct vd_file **files)
+{
+	const struct fz_control *ctl = &once->in.ctl;
+	u32 i;
+
+	for (i = 0; i < once->io.nr_files; i++)
+		files[i] = &once->io.files[i].file;
+	return (struct vd_chain_desc){
+		.files = files, .nr_files = once->io.nr_files,
+		.images = once->in.images, .nr_images = ctl->nr_images,
+		.segments = once->in.segs, .nr_segments = ctl->nr_segs,
+		.patches = once->in.patches, .nr_patches = ctl->nr_patches,
+		.meta_blocks = ctl->meta_blocks, .grow_chunk = ctl->grow * 4096U,
+	};
+}
+
+/* What a raw image of 1 MiB takes: the yardstick for all others. */
+static u64 raw_memory(void)
+{
+	static const struct vdisk_image_desc image = { VDISK_FORMAT_RAW, 0, 1 << 20 };
+	static const struct vdisk_segment_desc seg = { .kind = VDISK_SEG_RAW, .len = 1 << 20 };
+	struct vd_file file = { .size = 1 << 20 }, *files[] = { &file };
+	struct vd_chain_desc desc = {
+		.files = files, .nr_files = 1, .images = &image, .nr_images = 1,
+		.segments = &seg, .nr_segments = 1,
+	};
+	struct vd_chain *chain;
+	static u64 used;
+
+	if (used)
+		return used;
+	fz_memory_limit("raw image", 0);
+	if (vd_chain_open(&desc, &chain, NULL))
+		fz_die("a raw image cannot be opened");
+	used = fz_memory_used();
+	vd_chain_close(chain);
+	return used;
+}
+
+static void begin_process(void)
+{
+	static bool begun;
+
+	if (begun)
+		return;
+	begun = true;
+	__sanitizer_install_malloc_and_free_hooks(count_malloc, count_free);
+	vd_alloc_hook = alloc_hook;
+	raw_memory();
+}
+
+struct fz_once *fz_begin(const u8 *data, size_t size)
+{
+	struct fz_once *once = &once_state;
+
+	begin_process();
+	if (!fz_input_parse(&once->in, data, size))
+		return NULL;
+	once->mark = live;
+	memory.calls = 0;
+	memory.fail_at = once->in.ctl.alloc_at;
+	fz_memory_limit("run", 0);
+	fz_io_init(&once->io, &once->in);
+	return once;
+}
+
+void fz_end(struct fz_once *once)
+{
+	fz_io_release(&once->io);
+	memory.fail_at = 0;
+	if (live != once->mark)
+		fz_die("%ld allocations were not freed", live - once->mark);
+}
+
+/* --- errors --- */
+
+void fz_check_error(const char *what, int ret, const struct vd_error *err)
+{
+	size_t len = strnlen(err->text, sizeof(err->text)), i;
+
+	if (ret >= 0 || ret < -4095)
+		fz_die("%s: returned %d", what, ret);
+	if (err->code != ret)
+		fz_die("%s: returned %d, but recorded %d", what, ret, err->code);
+	if (!len || len == sizeof(err->text))
+		fz_die("%s: error %d without a sentence", what, ret);
+	for (i = 0; i < len; i++)
+		if ((u8)err->text[i] < 0x20 || (u8)err->text[i] > 0x7e)
+			fz_die("%s: byte 0x%02x in an error's text", what, err->text[i]);
+}
+
+/* --- opening --- */
+
+/* Headers and footers of one extent: no table is read. */
+#define OPEN_READS 8U
+
+struct vd_chain *fz_open(struct fz_once *once)
+{
+	struct vd_file *files[FZ_MAX_FILES];
+	struct vd_chain_desc desc = make_desc(once, files);
+	struct vd_error err = { 0 };
+	struct vd_chain *chain = NULL;
+	int ret;
+
+	once->io.may_write = false;
+	fz_call(&once->io, "open", OPEN_READS * desc.nr_segments);
+	fz_memory_limit("open", raw_memory() + BUDGET);
+	ret = vd_chain_open(&desc, &chain, &err);
+	fz_memory_limit("run", 0);
+	if (ret) {
+		fz_check_error("open", ret, &err);
+		if (chain)
+			fz_die("open: failed, but left a chain");
+		return NULL;
+	}
+	if (chain->size != desc.images[0].size)
+		fz_die("open: size %llu, not %llu", chain->size, desc.images[0].size);
+	return chain;
+}
+
+void fz_close(struct vd_chain *chain)
+{
+	vd_chain_close(chain);
+}
+
+/* --- what calls may cost --- */
+
+/* Two directories, of each an entry and that of a table; from every image. */
+#define IMAGE_READS 4U
+
+u64 fz_map_cap(const struct vd_chain *chain)
+{
+	return (u64)chain->nr_images * IMAGE_READS;
+}
+
+/* In the worst case each sector has a place of its own. */
+u64 fz_read_cap(const struct vd_chain *chain, u64 len)
+{
+	return (len / VD_SECTOR + 1) * (fz_map_cap(chain) + 1);
+}
+
+/*
+ * Units that are completed have up to 1 MiB at either end. Before the first
+ * allocation all tables are read, 1 GiB of entries at most if the file had them
+ * all; an input has not. A commit writes what was changed, in up to two copies.
+ */
+u64 fz_write_cap(const struct vd_chain *chain, u64 len)
+{
+	return 2 * fz_read_cap(chain, len + 2 * VD_CAP_UNIT_BYTES) + (1U << 16);
+}
+
+/* --- the map --- */
+
+static void check_place(const struct vd_segment *seg, u64 pos, u64 len)
+{
+	const struct fz_backend *b = fz_backend(seg->format);
+	struct fz_range taken[FZ_TAKEN];
+	u32 i, n = b && b->taken ? b->taken(seg, taken) : 0;
+
+	for (i = 0; i < n; i++)
+		if (vd_overlap(taken[i].pos, taken[i].len, pos, len))
+			fz_die("map: file bytes [%llu, +%llu) are answered, where metadata is "
+			       "[%llu, +%llu)", pos, len, taken[i].pos, taken[i].len);
+}
+
+static void check_data(const struct vd_segment *seg, unsigned int flags,
+		       const struct vd_extent *ext)
+{
+	u64 end = vd_ceil_shift(ext->file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+
+	if (!vd_inside(ext->file_pos, ext->len, end))
+		fz_die("map: file bytes [%llu, +%llu), but the file has %llu", ext->file_pos,
+		       ext->len, ext->file->size);
+	if (ext->file_pos & (seg->format->host_align - 1))
+		fz_die("map: file byte %llu, not a multiple of %u", ext->file_pos,
+		       seg->format->host_align);
+	if (flags & VD_MAP_WRITE && (!ext->file->writable || seg->image || !seg->writable))
+		fz_die("map: for writing, but that is image %u, or read-only", seg->image);
+	check_place(seg, ext->file_pos, ext->len);
+}
+
+static void check_packed(const struct vd_chain *chain, const struct vd_segment *seg,
+			 const struct vd_extent *ext)
+{
+	if (!ext->unit_len || ext->unit_len > chain->max_unit || !seg->packed)
+		fz_die("map: unit of %u bytes, not 1 to %u", ext->unit_len, chain->max_unit);
+	if (ext->unit_pos > ext->pos || ext->unit_pos < seg->start ||
+	    !vd_inside(ext->pos - ext->unit_pos, ext->len, ext->unit_len))
+		fz_die("map: [%llu, +%llu) is not in the unit [%llu, +%u)", ext->pos, ext->len,
+		       ext->unit_pos, ext->unit_len);
+	if (!ext->packed_len || ext->packed_len > VD_CAP_PACKED_BYTES ||
+	    !vd_inside(ext->file_pos, ext->packed_len, ext->file->size))
+		fz_die("map: unit at file bytes [%llu, +%u), but the file has %llu",
+		       ext->file_pos, ext->packed_len, ext->file->size);
+	check_place(seg, ext->file_pos, 1);
+}
+
+void fz_check_extent(const struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
+		     const struct vd_extent *ext)
+{
+	const struct vd_segment *seg = ext->seg;
+
+	len = min(len, chain->size - pos);
+	if (ext->pos != pos || !ext->len || ext->len > len || ext->len & (VD_SECTOR - 1))
+		fz_die("map: asked for [%llu, +%llu), answered [%llu, +%llu)", pos, len, ext->pos,
+		       ext->len);
+	if (seg && (pos < seg->start || pos - seg->start >= seg->len))
+		fz_die("map: byte %llu from a segment of [%llu, +%llu)", pos, seg->start, seg->len);
+	switch (ext->type) {
+	case VD_EXT_HOLE:
+	case VD_EXT_ZERO:
+		if (flags & VD_MAP_WRITE)
+			fz_die("map: type %d for writing", ext->type);
+		return;
+	case VD_EXT_DATA:
+	case VD_EXT_PACKED:
+		if (!seg || !ext->file || ext->file != seg->file)
+			fz_die("map: data of no file, or of another segment's");
+		if (ext->type == VD_EXT_DATA)
+			check_data(seg, flags, ext);
+		else
+			check_packed(chain, seg, ext);
+		return;
+	}
+	fz_die("map: answer of type %d", ext->type);
+}
+
+int fz_map(struct fz_once *once, struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
+	   struct vd_extent *ext)
+{
+	int ret;
+
+	fz_call(&once->io, "map", flags & VD_MAP_NOWAIT ? 0 : fz_map_cap(chain));
+	memset(ext, 0xa5, sizeof(*ext));
+	ret = vd_map(chain, pos, len, flags, ext);
+	if (ret > 0 || ret < -4095)
+		fz_die("map: returned %d", ret);
+	if (ret == -EAGAIN && !(flags & VD_MAP_NOWAIT))
+		fz_die("map: may wait, but says it must");
+	if (ret == -ENODATA && !(flags & VD_MAP_WRITE))
+		fz_die("map: no place, but nobody asked for one");
+	if (!ret)
+		fz_check_extent(chain, pos, len, flags, ext);
+	return ret;
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where the fuzzers start: the unit tests' images as inputs, without the guest's
+ * data, which no parser looks at.
+ *
+ *	seeds DIRECTORY			one file each
+ *	seeds DIRECTORY IMAGE...	besides, these files, each a disk by itself
+ */
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fz-input.h"
+#include "img-write.h"
+
+#define LARGE		(256U << 10)
+#define DEVICE_USED	(112U << 10)	/* of the image on a device: the rest is old data */
+#define SEED_MAX	(1U << 20)
+#define IMAGE_MAX	(256U << 10)	/* of a given image: from its begin, and its end */
+#define IMAGE_TAIL	(4U << 10)
+
+static const char *directory;
+static struct fz_input in;
+
+static void save(const char *name)
+{
+	static u8 out[SEED_MAX];
+	size_t len = fz_input_write(&in, out, sizeof(out));
+	char path[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	if (!len) {
+		fprintf(stderr, "seeds: %s is too large\n", name);
+		return;
+	}
+	f = fopen(path, "wb");
+	if (!f || fwrite(out, 1, len, f) != len || fclose(f)) {
+		perror(path);
+		exit(1);
+	}
+}
+
+/* --- the guest's data --- */
+
+static bool is_data(const struct ut_disk *const *disks, unsigned int nr, const u8 *sector)
+{
+	unsigned int i;
+	u64 pos;
+
+	for (i = 0; i < nr; i++)
+		for (pos = 0; pos + VD_SECTOR <= disks[i]->size; pos += VD_SECTOR)
+			if (!memcmp(disks[i]->data + pos, sector, VD_SECTOR))
+				return true;
+	return false;
+}
+
+/*
+ * Of a sector of data the first bytes stay, so that a mistake in its place shows;
+ * in a large file, of one in 16. Past @used there is nothing but data.
+ */
+static void thin_out(u8 *data, size_t len, size_t used, struct ut_disk *const *disks,
+		     unsigned int nr)
+{
+	size_t pos, keep;
+
+	for (pos = 0; pos + VD_SECTOR <= len; pos += VD_SECTOR) {
+		if (ut_all_zero(data + pos, VD_SECTOR) ||
+		    (pos < used && !is_data((const struct ut_disk *const *)disks, nr, data + pos)))
+			continue;
+		keep = len > LARGE && pos / VD_SECTOR % 16 ? 0 : 4;
+		memset(data + pos + keep, 0, VD_SECTOR - keep);
+	}
+}
+
+/* --- sets --- */
+
+static void add_file(struct vd_file *file, struct ut_disk *const *disks, unsigned int nr)
+{
+	struct fz_member *m = &in.files[in.ctl.nr_files];
+	const void *data;
+	u8 *copy;
+	size_t len;
+
+	data = vd_ufile_mem_data(file, &len);
+	copy = ut_xalloc(len);
+	memcpy(copy, data, len);
+	thin_out(copy, len, file->fixed ? DEVICE_USED : len, disks, nr);
+	memset(m, 0, sizeof(*m));
+	m->size = len;
+	m->flags = (file->writable ? FZ_FILE_WRITABLE : 0) | (file->fixed ? FZ_FILE_FIXED : 0);
+	fz_input_add_bytes(&in, in.ctl.nr_files++, 0, copy, len);
+}
+
+static void begin_input(u32 seed)
+{
+	memset(&in, 0, sizeof(in));
+	in.ctl.seed = seed;
+	in.ctl.grow = 4;
+}
+
+static void from_set(const struct ut_set *set, struct ut_disk *const *disks, unsigned int nr)
+{
+	u32 i;
+
+	in.ctl.nr_images = (u8)set->nr_images;
+	in.ctl.nr_segs = (u8)set->nr_segs;
+	memcpy(in.images, set->images, set->nr_images * sizeof(in.images[0]));
+	memcpy(in.segs, set->segs, set->nr_segs * sizeof(in.segs[0]));
+	for (i = 0; i < set->nr_files; i++)
+		add_file(set->files[i], disks, nr);
+}
+
+static void save_case(const struct img_kind *kind, u64 seed)
+{
+	struct img_case c;
+	char name[80];
+
+	img_case_make(&c, kind, seed);
+	begin_input((u32)seed);
+	in.ctl.nr_patches = (u8)c.nr_patches;
+	memcpy(in.patches, c.patches, c.nr_patches * sizeof(in.patches[0]));
+	from_set(&c.set, c.disk, c.nr);
+	snprintf(name, sizeof(name), "%s-%llu", kind->name, seed);
+	save(name);
+	img_case_free(&c);
+}
+
+/* One extent, read-only. */
+static void save_extent(const char *name, u32 kind, struct ut_buf *b, struct ut_disk *d)
+{
+	struct ut_set set = { 0 };
+
+	ut_set_image(&set, VDISK_FORMAT_VMDK, d->size);
+	ut_set_mem(&set, b->data, b->len, true);
+	ut_set_seg(&set, kind, 0, 0, d->size, 0);
+	begin_input((u32)ut_mix(b->len));
+	from_set(&set, &d, 1);
+	in.ctl.kind = (u8)(1 + (kind & 0xff));	/* fz_kind() */
+	save(name);
+	ut_set_free(&set);
+	ut_buf_free(b);
+	ut_disk_free(d);
+}
+
+static const char descriptor[] =
+	"# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
+	"createType=\"streamOptimized\"\nRW 512 SPARSE \"x.vmdk\"\n"
+	"ddb.adapterType = \"ide\"\nddb.uuid = \"60 00 C2 9a 00 01 02 03-04 05 06 07 08 09 0a 0b\"\n";
+
+static void stream(const char *name, struct img_stream st)
+{
+	struct ut_disk *d = ut_disk_random(256 * UT_KIB, 64 * UT_KIB, 3, false);
+	u64 pos;
+
+	/* Data that packs well, and one grain that does not. */
+	for (pos = 64 * UT_KIB; pos < d->size; pos += VD_SECTOR)
+		if (d->state[pos / d->grain] == UT_DATA)
+			memset(d->data + pos, (int)(pos / VD_SECTOR), VD_SECTOR);
+	img_stream_write(&st, d);
+	save_extent(name, VDISK_SEG_VMDK_SPARSE, &st.s.buf, d);
+}
+
+static void streams(void)
+{
+	stream("stream", (struct img_stream){ .footer = true, .level = 9 });
+	stream("stream-text", (struct img_stream){ .footer = true, .level = 1,
+						   .s = { .descriptor = descriptor } });
+	stream("stream-tail", (struct img_stream){ .tail_dir = true, .level = 6 });
+	stream("stream-front", (struct img_stream){ .keep_empty = true, .level = 6 });
+	stream("stream-plain", (struct img_stream){ .no_markers = true, .level = 6 });
+	stream("stream-full", (struct img_stream){ .footer = true, .full_last = true, .level = 6,
+						   .s = { .flags = IMG_F_RGD, .seed = 5 } });
+}
+
+static void esx(void)
+{
+	struct img_sesparse se = { .seed = 1, .first_slot = 2 };
+	struct img_sesparse se2 = { 0 };
+	struct img_cowd cowd = { .seed = 1, .cut_last = true };
+	struct ut_disk *d = ut_disk_random(300 * UT_KIB, 4096, 4, true);
+
+	img_sesparse_write(&se, d);
+	save_extent("sesparse", VDISK_SEG_VMDK_SESPARSE, &se.buf, d);
+	d = ut_disk_random(33 * UT_MIB, 4096, 5, true);
+	memset(d->state + 40, UT_ABSENT, d->nr - 60);
+	img_sesparse_write(&se2, d);
+	save_extent("sesparse-two", VDISK_SEG_VMDK_SESPARSE, &se2.buf, d);
+	d = ut_disk_random(100 * UT_KIB, 512, 6, false);
+	img_cowd_write(&cowd, d);
+	save_extent("cowd-cut", VDISK_SEG_VMDK_COWD, &cowd.buf, d);
+}
+
+/* Tables as far out as they go: 64 TiB, and files to match. */
+static void huge(void)
+{
+	u64 size = VD_CAP_DISK_BYTES - 512;
+	struct img_sparse s = { .version = 1, .desc_sectors = 0, .gd = 100, .overhead = 20000 };
+	struct ut_buf *b = &s.buf;
+
+	begin_input(9);
+	img_header(b, 0, &s, size / VD_SECTOR, 2048, s.gd);
+	ut_put32(b, s.gd * VD_SECTOR + 400, 9000);
+	ut_put32(b, 9000 * VD_SECTOR + 2044, 0xfffff000U);
+	in.ctl.nr_images = in.ctl.nr_segs = in.ctl.nr_files = 1;
+	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, size };
+	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = size };
+	in.files[0].size = 1ULL << 41;
+	in.files[0].flags = FZ_FILE_WRITABLE;
+	fz_input_add_bytes(&in, 0, 0, b->data, b->len);
+	save("huge-sparse");
+	ut_buf_free(b);
+
+	begin_input(10);
+	in.ctl.nr_images = in.ctl.nr_files = 1;
+	in.ctl.nr_segs = 3;
+	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_RAW, 0, VD_CAP_DISK_BYTES };
+	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_RAW, .len = size / 2 & ~511ULL };
+	in.segs[1] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_ZERO, .len = 1 << 20,
+						  .member = VDISK_NO_MEMBER,
+						  .start = in.segs[0].len };
+	in.segs[2] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_NOACCESS,
+						  .member = VDISK_NO_MEMBER,
+						  .start = in.segs[0].len + (1 << 20) };
+	in.segs[2].len = VD_CAP_DISK_BYTES - in.segs[2].start;
+	in.files[0].size = VD_CAP_FILE_BYTES;
+	in.files[0].flags = FZ_FILE_WRITABLE;
+	save("huge-raw");
+}
+
+/* --- text --- */
+
+static void text_file(const char *name, const char *text)
+{
+	size_t len = strlen(text);
+
+	begin_input(11);
+	in.ctl.nr_files = 1;
+	in.files[0].size = len;
+	fz_input_add_bytes(&in, 0, 0, (const u8 *)text, len);
+	save(name);
+}
+
+static void texts(void)
+{
+	text_file("text-flat", "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
+		  "parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
+		  "RW 2048 FLAT \"a-flat.vmdk\" 0\nRW 2048 ZERO\n");
+	text_file("text-delta", "# Disk DescriptorFile\nversion=3\nencoding=\"UTF-8\"\nCID=1\n"
+		  "parentCID=2\nparentFileNameHint=\"p.vmdk\"\ncreateType=\"seSparse\"\n"
+		  "RW 2048 SESPARSE \"a-se.vmdk\"\nRDONLY 8 VMFSSPARSE \"c.vmdk\"\n"
+		  "NOACCESS 8 SPARSE \"d.vmdk\"\n# Change Tracking File\n"
+		  "changeTrackPath=\"x-ctk.vmdk\"\nddb.longContentID = "
+		  "\"0123456789abcdef0123456789abcdef\"\n");
+}
+
+/* --- images of others --- */
+
+/* Its first part, and its end, where a stream has its footer. */
+static void save_image(const char *path)
+{
+	static u8 head[IMAGE_MAX], tail[IMAGE_TAIL];
+	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	ssize_t len = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0), end = 0;
+	char name[128];
+
+	if (len <= 0 || fstat(fd, &st)) {
+		fprintf(stderr, "seeds: %s cannot be read\n", path);
+		exit(1);
+	}
+	begin_input(12);
+	in.ctl.nr_images = in.ctl.nr_segs = in.ctl.nr_files = 1;
+	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, 1 << 20 };
+	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = 1 << 20 };
+	in.files[0].size = (u64)st.st_size;
+	fz_input_add_bytes(&in, 0, 0, head, (size_t)len);
+	if (st.st_size > IMAGE_MAX + IMAGE_TAIL) {
+		end = pread(fd, tail, sizeof(tail), st.st_size - IMAGE_TAIL);
+		fz_input_add_bytes(&in, 0, (u64)st.st_size - IMAGE_TAIL, tail, (size_t)end);
+	}
+	close(fd);
+	snprintf(name, sizeof(name), "image-%s", base);
+	save(name);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+	int arg;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: seeds DIRECTORY [IMAGE...]\n");
+		return 2;
+	}
+	directory = argv[1];
+	for (i = 0; i < ARRAY_SIZE(img_kinds); i++) {
+		save_case(&img_kinds[i], 2);
+		save_case(&img_kinds[i], 3);
+	}
+	streams();
+	esx();
+	huge();
+	texts();
+	for (arg = 2; arg < argc; arg++)
+		save_image(argv[arg]);
+	return 0;
+}
