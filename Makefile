@@ -181,13 +181,19 @@ FUZZFLAGS := -g -gdwarf-4 $(WARN) -Wno-missing-field-initializers -Wno-format-no
 fuzz-bin: $(FUZZTARGETS:%=$(BUILD)/fuzz/fuzz-%) $(BUILD)/fuzz/seeds
 fuzz-cov: $(FUZZTARGETS:%=$(BUILD)/fuzz-cov/fuzz-%)
 
+# What is tested is what guides: the fuzzers themselves are not instrumented for that.
 define fuzz_rules
-$(1)/obj/%.o: %.c
+$(1)/obj/formats-common/%.o: formats-common/%.c
 	@mkdir -p $$(@D)
 	$$(FUZZCC) $$(FUZZFLAGS) $(2) -c -o $$@ $$<
 
+$(1)/obj/$(FUZZDIR)/%.o: $(FUZZDIR)/%.c
+	@mkdir -p $$(@D)
+	$$(FUZZCC) $$(FUZZFLAGS) $(filter -O%,$(2)) -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -c -o $$@ $$<
+
 $(1)/fuzz-%: $(1)/obj/$(FUZZDIR)/target-%.o $(FUZZSRC:%.c=$(1)/obj/%.o) $(LIBSRC:%.c=$(1)/obj/%.o)
-	$$(FUZZCC) $(subst -no-link,,$(2)) -pthread -o $$@ $$^ -lcmocka -lz
+	$$(FUZZCC) $(subst -no-link,,$(2)) -fsanitize=undefined -pthread -o $$@ $$^ -lcmocka -lz
 endef
 $(eval $(call fuzz_rules,$(BUILD)/fuzz,$(FUZZSAN)))
 $(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard tools/testing/unit/*.h) \

@@ -6,6 +6,7 @@
 
 #include "fz.h"
 #include "vdisk/checked.h"
+#include "vdisk/layout.h"
 
 /* --- numbers --- */
 
@@ -323,5 +324,56 @@ int fz_map(struct fz_once *once, struct vd_chain *chain, u64 pos, u64 len, unsig
 		fz_die("map: no place, but nobody asked for one");
 	if (!ret)
 		fz_check_extent(chain, pos, len, flags, ext);
+	return ret;
+}
+
+u64 fz_some_pos(const struct vd_chain *chain, struct fz_rng *rng)
+{
+	const struct vd_segment *seg = &chain->segs[fz_below(rng, chain->nr_segs)];
+	u64 near = fz_below(rng, 4) * VD_SECTOR, pos = seg->start + seg->len;
+
+	switch (fz_below(rng, 4)) {
+	case 0:
+		pos = fz_below(rng, chain->size / VD_SECTOR) * VD_SECTOR;
+		break;
+	case 1:
+		pos = pos > near ? pos - near : 0;
+		break;
+	case 2:
+		pos = seg->start + fz_below(rng, seg->len / VD_SECTOR) * VD_SECTOR;
+		break;
+	case 3:
+		pos = fz_below(rng, min_t(u64, 256, chain->size / VD_SECTOR)) * VD_SECTOR;
+		break;
+	}
+	return min(pos, chain->size - VD_SECTOR);
+}
+
+/* --- the check --- */
+
+/*
+ * Each table that an entry leads to is read, in both copies, and the entries are
+ * bytes of the input; directories of zeros are read in pieces. A repair reads and
+ * writes grains that get a place of their own.
+ */
+#define CHECK_OPS	(1U << 18)
+#define CHECK_MEMORY	(VMDK_CAP_CHECK_BYTES + 64ULL * VMDK_CAP_GD_ENTRIES)
+
+int fz_check(struct fz_once *once, u32 file, u32 kind, u64 len, struct vd_check *out)
+{
+	const struct vd_format *format = vd_format_get(VDISK_SEG_FORMAT(kind));
+	struct vd_error err = { 0 };
+	int ret;
+
+	if (!format || !format->user || !format->user->check)
+		return -EOPNOTSUPP;
+	once->io.may_write = out->flags & VD_CHECK_REPAIR;
+	fz_call(&once->io, "check", CHECK_OPS);
+	fz_memory_limit("check", CHECK_MEMORY);
+	ret = format->user->check(&once->io.files[file].file, kind, len, out, &err);
+	fz_memory_limit("run", 0);
+	once->io.may_write = false;
+	if (ret)
+		fz_check_error("check", ret, &err);
 	return ret;
 }

@@ -4,7 +4,15 @@
 #define FZ_H
 
 #include "fz-file.h"
+#include "vdisk/check.h"
 #include "vdisk/image.h"
+
+struct fz_rng {
+	u64 state;
+};
+
+u64 fz_rand(struct fz_rng *rng);
+u64 fz_below(struct fz_rng *rng, u64 n);	/* 0 <= result < n */
 
 /**
  * struct fz_backend - what the fuzzers know of a format; one line each
@@ -32,7 +40,7 @@ const struct fz_backend *fz_backend(const struct vd_format *format);
 u32 fz_kind(u32 n);
 
 /**
- * struct fz_run_state - one run
+ * struct fz_once - one run
  * @in, @io: the input, and its files
  * @mark: what was allocated when it began
  */
@@ -67,6 +75,15 @@ int fz_map(struct fz_once *once, struct vd_chain *chain, u64 pos, u64 len, unsig
 void fz_check_extent(const struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
 		     const struct vd_extent *ext);
 
+/* Near the ends of segments, where answers are clipped, or anywhere: a sector of the disk. */
+u64 fz_some_pos(const struct vd_chain *chain, struct fz_rng *rng);
+
+/*
+ * The check of the format that @kind belongs to; -EOPNOTSUPP if it has none. @out:
+ * flags and callbacks are the caller's. Nothing is written unless it is to repair.
+ */
+int fz_check(struct fz_once *once, u32 file, u32 kind, u64 len, struct vd_check *out);
+
 /* An error has a sentence: bounded, printable. */
 void fz_check_error(const char *what, int ret, const struct vd_error *err);
 
@@ -74,13 +91,6 @@ void fz_check_error(const char *what, int ret, const struct vd_error *err);
 void fz_memory_limit(const char *what, u64 bytes);
 u64 fz_memory_used(void);	/* since then */
 long fz_memory_live(void);	/* allocations that have not been freed, of this thread */
-
-struct fz_rng {
-	u64 state;
-};
-
-u64 fz_rand(struct fz_rng *rng);
-u64 fz_below(struct fz_rng *rng, u64 n);	/* 0 <= result < n */
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 

@@ -89,26 +89,6 @@ static u64 some_len(struct fz_rng *rng, u64 rest)
 	return fz_rand(rng) & 3 ? rest : min(len, rest);
 }
 
-/* Near the ends of segments, where they are clipped. */
-static u64 some_pos(const struct vd_chain *chain, struct fz_rng *rng)
-{
-	const struct vd_segment *seg = &chain->segs[fz_below(rng, chain->nr_segs)];
-	u64 near = fz_below(rng, 4) * VD_SECTOR, pos = seg->start + seg->len;
-
-	switch (fz_below(rng, 3)) {
-	case 0:
-		pos = fz_below(rng, chain->size / VD_SECTOR) * VD_SECTOR;
-		break;
-	case 1:
-		pos = pos > near ? pos - near : 0;
-		break;
-	case 2:
-		pos = seg->start + fz_below(rng, seg->len / VD_SECTOR) * VD_SECTOR;
-		break;
-	}
-	return min(pos, chain->size - VD_SECTOR);
-}
-
 static void walk(struct fz_once *once, struct vd_chain *chain)
 {
 	struct fz_rng rng = { once->in.ctl.seed };
@@ -121,7 +101,7 @@ static void walk(struct fz_once *once, struct vd_chain *chain)
 		steps -= min_t(u64, steps, 8 + (got >> VD_SECTOR_SHIFT >> VD_SECTOR_SHIFT));
 	}
 	for (calls = CALLS; calls; calls--) {
-		pos = some_pos(chain, &rng);
+		pos = fz_some_pos(chain, &rng);
 		ask(once, chain, pos, some_len(&rng, chain->size - pos), &rng);
 	}
 	vd_meta_shrink(chain->meta, 4);
