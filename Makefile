@@ -244,4 +244,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(TSANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d) \
-	$(UNITBIN:=.d) $(TSANBIN:=.d)
+	$(UNITBIN:=.d) $(TSANBIN:=.d) $(wildcard $(BUILD)/fuzz*/obj/formats-common/*/*.d $(BUILD)/fuzz*/obj/$(FUZZDIR)/*.d)

@@ -107,8 +107,10 @@ static int copy_in(struct fz_io *io, u32 file, u64 pos, const u8 *from, u32 len)
 		u32 in_page = (u32)(pos % FZ_PAGE), step = min(len, FZ_PAGE - in_page);
 		struct fz_page *p = make_page(io, file, pos / FZ_PAGE);
 
-		if (!p)
+		if (!p) {
+			io->full = true;
 			return -ENOSPC;
+		}
 		memcpy(p->data + in_page, from, step);
 		from += step;
 		pos += step;

@@ -29,6 +29,7 @@ struct fz_file {
  * @all_ops: over the whole run
  * @may_write: the code under test has been asked to change something
  * @writes: changes made
+ * @full: there was no memory for a page
  * @faults: operations that were failed on purpose
  * @fetches: reads of each page, by a hash
  */
@@ -44,6 +45,7 @@ struct fz_io {
 	u64 all_ops;
 	bool may_write;
 	u64 writes;
+	bool full;
 	u64 faults;
 	u8 fetches[FZ_BUCKETS];
 	u64 state;

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Open for writing; write, discard, zero, flush, end; open again. Where the image
+ * was consistent and nobody interferes, every sector reads what it has to, those
+ * beside the changes too, and the check finds nothing.
+ */
+#include <stdlib.h>
+
+#include "fz-shadow.h"
+#include "vdisk/alloc.h"
+
+#define MAX_BYTES	(48U << 10)	/* of one change */
+#define BESIDE		(8U * VD_SECTOR)
+
+/**
+ * struct session - one disk, open for writing
+ * @sure: the shadow is to be believed
+ * @unit: for packed parents
+ */
+struct session {
+	struct fz_once *once;
+	struct vd_chain *chain;
+	struct fz_rng rng;
+	struct fz_shadow shadow;
+	struct vd_unit unit;
+	bool sure;
+};
+
+static u8 bytes[MAX_BYTES];
+
+static void check_ret(const char *what, int ret)
+{
+	if (ret > 0 || ret < -4095 || ret == -EAGAIN || ret == -ENODATA || ret == -EBUSY)
+		fz_die("%s: returned %d", what, ret);
+}
+
+static void call(struct session *s, const char *what, u64 len)
+{
+	fz_call(&s->once->io, what, fz_write_cap(s->chain, len));
+}
+
+/* --- what is there --- */
+
+static int read_sector(struct session *s, u64 pos, u8 *buf)
+{
+	fz_call(&s->once->io, "read", fz_read_cap(s->chain, VD_SECTOR));
+	return vd_read(s->chain, &s->unit, pos, buf, VD_SECTOR);
+}
+
+/* The shadow knows [pos, pos + len) and what is beside it. */
+static void learn(struct session *s, u64 pos, u64 len)
+{
+	u64 at = pos > BESIDE ? pos - BESIDE : 0, end = min(pos + len + BESIDE, s->chain->size);
+	struct fz_sector *sector;
+
+	for (; s->sure && at < end; at += VD_SECTOR) {
+		sector = fz_shadow_get(&s->shadow, at);
+		if (!sector)
+			s->sure = false;
+		else if (sector->state == FZ_EMPTY)
+			sector->state = read_sector(s, at, sector->data) ? FZ_UNKNOWN : FZ_KNOWN;
+	}
+}
+
+static void compare(struct session *s, const struct fz_sector *sector)
+{
+	static const u8 zeros[VD_SECTOR];
+	u8 now[VD_SECTOR];
+	int ret;
+
+	if (sector->state == FZ_EMPTY || sector->state == FZ_UNKNOWN)
+		return;
+	ret = read_sector(s, sector->pos, now);
+	if (ret)
+		fz_die("write: byte %llu cannot be read any more (%d)", sector->pos, ret);
+	if (!memcmp(now, sector->data, VD_SECTOR))
+		return;
+	if (sector->state == FZ_KNOWN || memcmp(now, zeros, VD_SECTOR))
+		fz_die("write: byte %llu reads 0x%02x%02x%02x%02x..., not 0x%02x%02x%02x%02x...",
+		       sector->pos, now[0], now[1], now[2], now[3], sector->data[0],
+		       sector->data[1], sector->data[2], sector->data[3]);
+}
+
+static void compare_all(struct session *s)
+{
+	u32 i;
+
+	for (i = 0; s->sure && i < FZ_SHADOW_SECTORS; i++)
+		compare(s, &s->shadow.sectors[i]);
+}
+
+/* --- changes --- */
+
+static void mark(struct session *s, u64 pos, u64 len, enum fz_state state, const u8 *data)
+{
+	struct fz_sector *sector;
+	u64 at;
+
+	for (at = 0; s->sure && at < len; at += VD_SECTOR) {
+		sector = fz_shadow_get(&s->shadow, pos + at);
+		if (!sector || (state == FZ_EITHER && sector->state == FZ_UNKNOWN))
+			continue;
+		sector->state = state;
+		if (state == FZ_KNOWN && data)
+			memcpy(sector->data, data + at, VD_SECTOR);
+		else if (state == FZ_KNOWN)
+			memset(sector->data, 0, VD_SECTOR);
+	}
+}
+
+static void do_write(struct session *s, u64 pos, u32 len)
+{
+	u32 i;
+	int ret;
+
+	for (i = 0; i < len; i += 8)
+		memcpy(bytes + i, &(u64){ fz_rand(&s->rng) }, 8);
+	call(s, "write", len);
+	ret = vd_write(s->chain, pos, bytes, len);
+	check_ret("write", ret);
+	mark(s, pos, len, ret ? FZ_UNKNOWN : FZ_KNOWN, bytes);
+}
+
+static void do_discard(struct session *s, u64 pos, u32 len)
+{
+	int ret;
+
+	call(s, "discard", len);
+	ret = vd_discard(s->chain, pos, len);
+	check_ret("discard", ret);
+	mark(s, pos, len, ret ? FZ_UNKNOWN : FZ_EITHER, NULL);
+}
+
+static void do_zero(struct session *s, u64 pos, u32 len)
+{
+	int ret;
+
+	call(s, "zero", len);
+	ret = vd_write_zeroes(s->chain, pos, len, fz_rand(&s->rng) & 1);
+	check_ret("zero", ret);
+	mark(s, pos, len, ret ? FZ_UNKNOWN : FZ_KNOWN, NULL);
+}
+
+static void do_end(struct session *s)
+{
+	call(s, "end_write", 0);
+	check_ret("end_write", vd_end_write(s->chain));
+}
+
+static void one_change(struct session *s)
+{
+	u64 pos = fz_some_pos(s->chain, &s->rng);
+	u64 most = min_t(u64, MAX_BYTES, s->chain->size - pos) / VD_SECTOR;
+	u32 len = (u32)(1 + fz_below(&s->rng, 1ULL << fz_below(&s->rng, 7)));
+
+	len = (u32)min_t(u64, len, most) * VD_SECTOR;
+	learn(s, pos, len);
+	switch (fz_below(&s->rng, 10)) {
+	case 0:
+		call(s, "flush", 0);
+		check_ret("flush", vd_flush(s->chain));
+		return;
+	case 1:
+		do_end(s);
+		return;
+	case 2:
+	case 3:
+		do_discard(s, pos, len);
+		return;
+	case 4:
+	case 5:
+		do_zero(s, pos, len);
+		return;
+	}
+	do_write(s, pos, len);
+}
+
+/* --- is it consistent? --- */
+
+static bool segment_is_sound(struct fz_once *once, const struct vdisk_segment_desc *seg,
+			     bool closed)
+{
+	struct vd_check c = { 0 };
+
+	if (seg->member == VDISK_NO_MEMBER)
+		return true;
+	if (fz_check(once, seg->member, seg->kind, seg->len, &c))
+		return false;
+	return !c.found[VD_FINDING_CORRUPT] && !(closed && c.found[VD_FINDING_UNCLEAN]);
+}
+
+static bool is_sound(struct fz_once *once, u32 images, bool closed)
+{
+	u32 i;
+
+	for (i = 0; i < once->in.ctl.nr_segs; i++)
+		if (once->in.segs[i].image < images &&
+		    !segment_is_sound(once, &once->in.segs[i], closed))
+			return false;
+	return true;
+}
+
+/* The patches first: they may hit anything, and the disk is what they leave. */
+static bool patched(struct fz_once *once)
+{
+	struct vd_chain *chain = fz_open(once);
+	int ret = -EROFS;
+
+	if (!chain)
+		return false;
+	if (chain->writer) {
+		once->io.may_write = true;
+		fz_call(&once->io, "begin_write", fz_write_cap(chain, 0));
+		ret = vd_begin_write(chain);
+		check_ret("begin_write", ret);
+	}
+	fz_close(chain);
+	fz_io_reopen(&once->io, true);
+	return !ret;
+}
+
+/* --- sessions --- */
+
+static void changes(struct session *s)
+{
+	u32 n;
+
+	s->once->io.may_write = true;
+	for (n = 3 + (u32)fz_below(&s->rng, 12); n; n--) {
+		one_change(s);
+		if (fz_below(&s->rng, 8) == 0)
+			compare_all(s);
+	}
+	compare_all(s);
+	if (vd_failed(s->chain) || s->once->io.full)
+		s->sure = false;
+	call(s, "end_write", 0);
+	if (vd_end_write(s->chain))
+		s->sure = false;
+	compare_all(s);
+	vd_unit_release(&s->unit);
+	fz_close(s->chain);
+}
+
+static void look_again(struct session *s)
+{
+	fz_io_reopen(&s->once->io, false);
+	s->once->in.ctl.nr_patches = 0;
+	if (!s->sure)
+		return;
+	if (!is_sound(s->once, 1, true))
+		fz_die("write: the check does not like what was written");
+	s->chain = fz_open(s->once);
+	if (!s->chain)
+		fz_die("write: the disk cannot be opened any more");
+	compare_all(s);
+	vd_unit_release(&s->unit);
+	fz_close(s->chain);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	struct fz_once *once = fz_begin(data, size);
+	static struct session session;
+	struct session *s = &session;
+
+	if (!once)
+		return -1;
+	memset(s, 0, sizeof(*s));
+	s->once = once;
+	s->rng.state = once->in.ctl.seed;
+	if (patched(once)) {
+		s->sure = fz_honest(&once->io) && is_sound(once, VDISK_MAX_IMAGES, true);
+		s->chain = fz_open(once);
+	}
+	if (s->chain) {
+		fz_shadow_init(&s->shadow);
+		changes(s);
+		look_again(s);
+		fz_shadow_release(&s->shadow);
+	}
+	fz_end(once);
+	return 0;
+}
