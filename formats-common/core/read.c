@@ -11,16 +11,41 @@ int vd_check_range(const struct vd_chain *chain, u64 pos, u64 len)
 }
 
 /*
+ * Where the bytes of a file end. A write to its last sector, of which it held only
+ * a part, has made it longer than it was at open.
+ */
+static int data_end(struct vd_file *file, u64 *end)
+{
+	u64 now = 0;
+
+	*end = READ_ONCE(file->size);
+	if (!file->writable)
+		return 0;
+	if (file->ops->size(file, &now))
+		return -EIO;
+	*end = max(*end, now);
+	return 0;
+}
+
+/*
  * A unit that begins before the file's end reads as zeros past it; backends
  * refuse those that begin beyond, so all that is left here is such a tail.
  */
 static int read_data(const struct vd_extent *ext, u8 *buf, u32 len)
 {
-	if (ext->file_pos >= READ_ONCE(ext->file->size)) {
-		memset(buf, 0, len);
-		return 0;
-	}
-	return vd_file_read_tail(ext->file, ext->file_pos, buf, len);
+	u64 end = READ_ONCE(ext->file->size);
+	u32 have;
+	int ret = 0;
+
+	if (!vd_inside(ext->file_pos, len, end))
+		ret = data_end(ext->file, &end);
+	if (ret)
+		return ret;
+	have = ext->file_pos < end ? (u32)min_t(u64, len, end - ext->file_pos) : 0;
+	if (have)
+		ret = vd_file_read(ext->file, ext->file_pos, buf, have);
+	memset(buf + have, 0, len - have);
+	return ret;
 }
 
 static int read_packed(struct vd_chain *chain, struct vd_unit *unit, const struct vd_extent *ext,

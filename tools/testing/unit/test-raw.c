@@ -268,6 +268,28 @@ static void shrunk_file(void **state)
 	ut_set_free(&set);
 }
 
+/* The file holds a part of the last sector; once that was written, all of it. */
+static void part_of_a_sector(void **state)
+{
+	u8 data[1024], buf[1024];
+	struct vd_chain *chain;
+	struct ut_set set = { 0 };
+
+	ut_pattern(data, sizeof(data), 0, 8);
+	ut_set_mem(&set, data, 600, true);
+	ut_set_image(&set, VDISK_FORMAT_RAW, sizeof(data));
+	ut_set_seg(&set, VDISK_SEG_RAW, 0, 0, sizeof(data), 0);
+	chain = ut_open(&set);
+	assert_int_equal(vd_read(chain, NULL, 0, buf, 1024), 0);
+	assert_memory_equal(buf, data, 600);
+	assert_true(ut_all_zero(buf + 600, 424));
+	assert_int_equal(vd_write(chain, 512, data + 512, 512), 0);
+	assert_int_equal(vd_read(chain, NULL, 0, buf, 1024), 0);
+	assert_memory_equal(buf, data, 1024);
+	vd_chain_close(chain);
+	ut_set_free(&set);
+}
+
 /* Same, on real files of the file system. */
 static void on_descriptors(void **state)
 {
@@ -354,6 +376,7 @@ int main(void)
 		cmocka_unit_test(zero_extents),
 		cmocka_unit_test(bad_requests),
 		cmocka_unit_test(shrunk_file),
+		cmocka_unit_test(part_of_a_sector),
 		cmocka_unit_test(on_descriptors),
 		cmocka_unit_test(write_errors),
 	};
