@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fz-layout.h"
+#include "fz-mutator.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
@@ -32,4 +33,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	fz_layouts(once, 0);
 	fz_end(once);
 	return 0;
+}
+
+bool fz_input_is_text(void)
+{
+	return true;
 }

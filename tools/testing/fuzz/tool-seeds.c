@@ -3,7 +3,7 @@
  * Where the fuzzers start: the unit tests' images as inputs, without the guest's
  * data, which no parser looks at.
  *
- *	seeds DIRECTORY			one file each
+ *	seeds DIRECTORY			one file each, in set/ and text/
  *	seeds DIRECTORY IMAGE...	besides, these files, each a disk by itself
  */
 #include <sys/stat.h>
@@ -22,20 +22,39 @@
 static const char *directory;
 static struct fz_input in;
 
-static void save(const char *name)
+static void save_bytes(const char *name, const void *data, size_t len)
 {
-	static u8 out[SEED_MAX];
-	size_t len = fz_input_write(&in, out, sizeof(out));
 	char path[4096];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	f = fopen(path, "wb");
+	if (!f || fwrite(data, 1, len, f) != len || fclose(f)) {
+		perror(path);
+		exit(1);
+	}
+}
+
+static void save(const char *name)
+{
+	static u8 out[SEED_MAX];
+	size_t len = fz_input_write(&in, out, sizeof(out));
+	char path[128];
+
 	if (!len) {
 		fprintf(stderr, "seeds: %s is too large\n", name);
-		return;
+		exit(1);
 	}
-	f = fopen(path, "wb");
-	if (!f || fwrite(out, 1, len, f) != len || fclose(f)) {
+	snprintf(path, sizeof(path), "set/%s", name);
+	save_bytes(path, out, len);
+}
+
+static void make_directory(const char *name)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	if (mkdir(path, 0777) && errno != EEXIST) {
 		perror(path);
 		exit(1);
 	}
@@ -230,28 +249,60 @@ static void huge(void)
 
 /* --- text --- */
 
+/* As it is, for the fuzzer of texts, and as a file of a set. */
 static void text_file(const char *name, const char *text)
 {
 	size_t len = strlen(text);
+	char path[128];
 
+	snprintf(path, sizeof(path), "text/%s", name);
+	save_bytes(path, text, len);
 	begin_input(11);
 	in.ctl.nr_files = 1;
 	in.files[0].size = len;
 	fz_input_add_bytes(&in, 0, 0, (const u8 *)text, len);
-	save(name);
+	snprintf(path, sizeof(path), "text-%s", name);
+	save(path);
 }
+
+#define HEAD "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
 
 static void texts(void)
 {
-	text_file("text-flat", "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
-		  "parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
+	text_file("flat", HEAD "createType=\"monolithicFlat\"\n"
 		  "RW 2048 FLAT \"a-flat.vmdk\" 0\nRW 2048 ZERO\n");
-	text_file("text-delta", "# Disk DescriptorFile\nversion=3\nencoding=\"UTF-8\"\nCID=1\n"
+	text_file("delta", "# Disk DescriptorFile\nversion=3\nencoding=\"UTF-8\"\nCID=1\n"
 		  "parentCID=2\nparentFileNameHint=\"p.vmdk\"\ncreateType=\"seSparse\"\n"
 		  "RW 2048 SESPARSE \"a-se.vmdk\"\nRDONLY 8 VMFSSPARSE \"c.vmdk\"\n"
 		  "NOACCESS 8 SPARSE \"d.vmdk\"\n# Change Tracking File\n"
 		  "changeTrackPath=\"x-ctk.vmdk\"\nddb.longContentID = "
 		  "\"0123456789abcdef0123456789abcdef\"\n");
+	text_file("split", "\xef\xbb\xbf# Disk DescriptorFile \r\nversion = 1\r\nCID = 12345678\r\n"
+		  "parentCID=ffffffff\r\nisNativeSnapshot=\"no\"\r\n"
+		  "createType=\"twoGbMaxExtentSparse\"\r\n"
+		  "RW 4192256 SPARSE \"d-s001.vmdk\"\r\nRW 2 SPARSE \"d-s002.vmdk\"\r\n\r\n"
+		  "#DDB\r\nddb.adapterType = \"lsilogic\"\r\nddb.geometry.cylinders = \"261\"\r\n"
+		  "ddb.geometry.heads = \"255\"\r\nddb.geometry.sectors = \"63\"\r\n"
+		  "ddb.virtualHWVersion = \"4\"\r\nddb.toolsVersion = \"2147483647\"\r\n");
+	text_file("vbox", HEAD "createType=\"monolithicSparse\"\nRW 8 SPARSE \"v.vmdk\"\n"
+		  "ddb.uuid.image=\"01234567-89ab-cdef-0123-456789abcdef\"\n"
+		  "ddb.uuid.modification=\"11234567-89ab-cdef-0123-456789abcdef\"\n"
+		  "ddb.uuid.parent=\"21234567-89ab-cdef-0123-456789abcdef\"\n"
+		  "ddb.uuid.parentmodification=\"00000000-0000-0000-0000-000000000000\"\n"
+		  "ddb.comment=\"one\\ntwo\\\\three\\rfour\"\nddb.encoding = \"UTF-8\"\n");
+	text_file("vmfs", HEAD "createType=\"vmfsThin\"\nRW 2048 VMFS \"v-flat.vmdk\"\n"
+		  "ddb.thinProvisioned = \"1\"\nddb.logicalSectorSize = \"4096\"\n"
+		  "ddb.uuid = \"60 00 C2 9a 00 01 02 03-04 05 06 07 08 09 0a 0b\"\n");
+	text_file("device", HEAD "createType=\"partitionedDevice\"\n"
+		  "RW 63 FLAT \"mbr.vmdk\" 0\nRW 8 FLAT \"\\\\.\\PhysicalDrive0\" 63\n"
+		  "RW 8 FLAT \"/dev/sda\" 0 partitionUUID /dev/sda1\n");
+	text_file("others", HEAD "createType=\"vmfsPassthroughRawDeviceMap\"\n"
+		  "RW 8 VMFSRDM \"x.vmdk\"\nRW 8 VMFSRAW \"y\"\nRW 8 VMFSRDMP \"z\"\n");
+	text_file("crypt", HEAD "createType=\"monolithicSparse\"\nRW 8 SPARSE \"e.vmdk\"\n"
+		  "encryptionKeys=\"vmware:key/list\"\nddb.iofilters = \"vmwarelwd\"\n"
+		  "ddb.sidecars = \"a.vmfd;\"\nKeyID=\"x\"\n");
+	text_file("empty", HEAD);
+	text_file("twice", HEAD "CID=1\nCID=2\nversion=2\ncreateType=\"custom\"\nRW 1 ZERO\n");
 }
 
 /* --- images of others --- */
@@ -295,6 +346,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	directory = argv[1];
+	make_directory("");
+	make_directory("set");
+	make_directory("text");
 	for (i = 0; i < ARRAY_SIZE(img_kinds); i++) {
 		save_case(&img_kinds[i], 2);
 		save_case(&img_kinds[i], 3);
