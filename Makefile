@@ -178,6 +178,7 @@ FUZZCOV := -O1 -fsanitize=fuzzer-no-link,address -fprofile-instr-generate -fcove
 FUZZFLAGS := -g -gdwarf-4 $(WARN) -Wno-missing-field-initializers -Wno-format-nonliteral -D_GNU_SOURCE -DVD_USER \
 	   -D_FILE_OFFSET_BITS=64 -pthread -MMD -MP $(VDINC) -Itools/testing/unit -I$(FUZZDIR)
 
+.PHONY: fuzz-bin fuzz-cov
 fuzz-bin: $(FUZZTARGETS:%=$(BUILD)/fuzz/fuzz-%) $(BUILD)/fuzz/seeds
 fuzz-cov: $(FUZZTARGETS:%=$(BUILD)/fuzz-cov/fuzz-%)
 
