@@ -16,7 +16,7 @@
 #define LARGE		(256U << 10)
 #define DEVICE_USED	(112U << 10)	/* of the image on a device: the rest is old data */
 #define SEED_MAX	(1U << 20)
-#define IMAGE_MAX	(256U << 10)	/* of a given image: from its begin, and its end */
+#define IMAGE_MAX	(32U << 10)	/* of a given image: from its begin, and its end */
 #define IMAGE_TAIL	(4U << 10)
 
 static const char *directory;
@@ -308,7 +308,7 @@ static void texts(void)
 /* --- images of others --- */
 
 /* Its first part, and its end, where a stream has its footer. */
-static void save_image(const char *path)
+static void save_image(const char *path, int nr)
 {
 	static u8 head[IMAGE_MAX], tail[IMAGE_TAIL];
 	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
@@ -323,8 +323,8 @@ static void save_image(const char *path)
 	}
 	begin_input(12);
 	in.ctl.nr_images = in.ctl.nr_segs = in.ctl.nr_files = 1;
-	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, 1 << 20 };
-	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = 1 << 20 };
+	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, 64 << 10 };
+	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = 64 << 10 };
 	in.files[0].size = (u64)st.st_size;
 	fz_input_add_bytes(&in, 0, 0, head, (size_t)len);
 	if (st.st_size > IMAGE_MAX + IMAGE_TAIL) {
@@ -332,7 +332,7 @@ static void save_image(const char *path)
 		fz_input_add_bytes(&in, 0, (u64)st.st_size - IMAGE_TAIL, tail, (size_t)end);
 	}
 	close(fd);
-	snprintf(name, sizeof(name), "image-%s", base);
+	snprintf(name, sizeof(name), "image-%d-%s", nr, base);
 	save(name);
 }
 
@@ -358,6 +358,6 @@ int main(int argc, char **argv)
 	huge();
 	texts();
 	for (arg = 2; arg < argc; arg++)
-		save_image(argv[arg]);
+		save_image(argv[arg], arg - 1);
 	return 0;
 }
