@@ -62,6 +62,12 @@ bool fz_honest(const struct fz_io *io);
 /* Past all schedules, and not counted. */
 void fz_peek(struct fz_io *io, u32 file, u64 pos, void *buf, u32 len);
 
+/*
+ * Is this the mistake that FZ_MISTAKE in the environment asks for? The harness makes
+ * it where the code under test could, and must notice it.
+ */
+bool fz_mistake(const char *name);
+
 /* Say why, and end the process. */
 void fz_die(const char *fmt, ...) __printf(1, 2) __attribute__((noreturn));
 

@@ -64,7 +64,7 @@ static void check_digits(struct fz_once *once, u32 file, const struct vd_layout 
 		return;
 	if (l->cid_len >= sizeof(digits))
 		fz_die("layout: content id of %u digits", l->cid_len);
-	fz_peek(&once->io, file, l->cid_pos, digits, l->cid_len);
+	fz_peek(&once->io, file, l->cid_pos + (u64)fz_mistake("layout-place"), digits, l->cid_len);
 	if (strspn(digits, "0123456789abcdefABCDEF") != l->cid_len ||
 	    (u32)strtoul(digits, NULL, 16) != l->cid)
 		fz_die("layout: content id 0x%x, but the text has '%s'", l->cid, digits);
@@ -90,6 +90,8 @@ static void lay_out(struct fz_once *once, u32 file, const struct vd_format *form
 		fz_die("layout: %s", err.text);
 	if (l->format != format->id)
 		fz_die("layout: of format %u, not %u", l->format, format->id);
+	if (fz_mistake("layout-gap"))
+		l->size += VD_SECTOR;
 	fz_layout_walk(l);
 	if (fz_honest(&once->io))
 		check_digits(once, file, l);

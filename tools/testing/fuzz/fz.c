@@ -177,6 +177,24 @@ void fz_check_error(const char *what, int ret, const struct vd_error *err)
 /* Headers and footers of one extent: no table is read. */
 #define OPEN_READS 8U
 
+static void mistakes_of_open(struct fz_once *once, int ret, struct vd_error *err)
+{
+	struct vd_file *file = &once->io.files[0].file;
+
+	if (fz_mistake("memory"))
+		vd_free(vd_zalloc(raw_memory() + BUDGET));
+	if (fz_mistake("write-at-open") && file->writable)
+		file->ops->write(file, 0, "x", 1);
+	if (fz_mistake("write-read-only") && !file->writable && once->io.nr_files) {
+		once->io.may_write = true;
+		file->ops->write(file, 0, "x", 1);
+	}
+	if (fz_mistake("no-sentence") && ret)
+		err->text[0] = '\0';
+	if (fz_mistake("garbled-sentence") && ret)
+		err->text[0] = '\n';
+}
+
 struct vd_chain *fz_open(struct fz_once *once)
 {
 	struct vd_file *files[FZ_MAX_FILES];
@@ -189,6 +207,7 @@ struct vd_chain *fz_open(struct fz_once *once)
 	fz_call(&once->io, "open", OPEN_READS * desc.nr_segments);
 	fz_memory_limit("open", raw_memory() + BUDGET);
 	ret = vd_chain_open(&desc, &chain, &err);
+	mistakes_of_open(once, ret, &err);
 	fz_memory_limit("run", 0);
 	if (ret) {
 		fz_check_error("open", ret, &err);
@@ -203,7 +222,8 @@ struct vd_chain *fz_open(struct fz_once *once)
 
 void fz_close(struct vd_chain *chain)
 {
-	vd_chain_close(chain);
+	if (!fz_mistake("leak"))
+		vd_chain_close(chain);
 }
 
 /* --- what calls may cost --- */
@@ -308,6 +328,36 @@ void fz_check_extent(const struct vd_chain *chain, u64 pos, u64 len, unsigned in
 	fz_die("map: answer of type %d", ext->type);
 }
 
+static void mistakes_of_data(struct vd_extent *ext)
+{
+	if (fz_mistake("map-odd-place"))
+		ext->file_pos++;
+	if (fz_mistake("map-past-file"))
+		ext->file_pos = (ext->file->size | (VD_SECTOR - 1)) + 1;
+	if (fz_mistake("map-metadata") && ext->seg->kind != VDISK_SEG_RAW)
+		ext->file_pos = 0;
+	if (fz_mistake("map-no-file"))
+		ext->file = NULL;
+}
+
+static void mistakes_of_map(unsigned int flags, struct vd_extent *ext)
+{
+	if (fz_mistake("map-nothing"))
+		ext->len = 0;
+	if (fz_mistake("map-more"))
+		ext->len += 1ULL << 47;
+	if (fz_mistake("map-odd-length"))
+		ext->len--;
+	if (ext->type == VD_EXT_DATA)
+		mistakes_of_data(ext);
+	if (fz_mistake("map-unit") && ext->type == VD_EXT_PACKED)
+		ext->unit_pos = ext->pos + VD_SECTOR;
+	if (fz_mistake("map-packed") && ext->type == VD_EXT_PACKED)
+		ext->packed_len = VD_CAP_PACKED_BYTES + 1;
+	if (fz_mistake("map-type") && !(flags & VD_MAP_NOWAIT))
+		ext->type = ext->type == VD_EXT_ZERO ? VD_EXT_HOLE : VD_EXT_ZERO;
+}
+
 int fz_map(struct fz_once *once, struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
 	   struct vd_extent *ext)
 {
@@ -322,6 +372,8 @@ int fz_map(struct fz_once *once, struct vd_chain *chain, u64 pos, u64 len, unsig
 		fz_die("map: may wait, but says it must");
 	if (ret == -ENODATA && !(flags & VD_MAP_WRITE))
 		fz_die("map: no place, but nobody asked for one");
+	if (!ret)
+		mistakes_of_map(flags, ext);
 	if (!ret)
 		fz_check_extent(chain, pos, len, flags, ext);
 	return ret;
@@ -370,6 +422,10 @@ int fz_check(struct fz_once *once, u32 file, u32 kind, u64 len, struct vd_check 
 	once->io.may_write = out->flags & VD_CHECK_REPAIR;
 	fz_call(&once->io, "check", CHECK_OPS);
 	fz_memory_limit("check", CHECK_MEMORY);
+	if (fz_mistake("dry-write") && !once->io.may_write && once->io.files[file].file.writable)
+		once->io.files[file].file.ops->write(&once->io.files[file].file, 0, "x", 1);
+	if (fz_mistake("no-repair"))
+		out->flags &= ~VD_CHECK_REPAIR;
 	ret = format->user->check(&once->io.files[file].file, kind, len, out, &err);
 	fz_memory_limit("run", 0);
 	once->io.may_write = false;

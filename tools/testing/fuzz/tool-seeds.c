@@ -162,6 +162,42 @@ static void save_extent(const char *name, u32 kind, struct ut_buf *b, struct ut_
 	ut_disk_free(d);
 }
 
+/* --- damage that a check repairs --- */
+
+/*
+ * As a crash leaves it: marked, an entry in one copy of a table only. @twice: two
+ * entries for one place, too; @table: no table where the directory says.
+ */
+static void damaged(const char *name, u32 flags, bool twice, bool table)
+{
+	struct img_sparse s = { .version = 1, .flags = flags };
+	struct ut_disk *d = ut_disk_random(700 * UT_KIB, 1024, 77, false);
+	u64 gt, last;
+
+	img_sparse_write(&s, d);
+	ut_put8(&s.buf, IMG_H_UNCLEAN, 1);
+	gt = ut_get_le(&s.buf, s.gd * VD_SECTOR, 4) * VD_SECTOR;
+	for (last = 100; d->state[last] != UT_DATA; last++)
+		;
+	ut_put32(&s.buf, gt + last * 4, 0);
+	if (twice)
+		ut_put32(&s.buf, gt + 4 * 4, (u32)ut_get_le(&s.buf, gt + (last + 40) * 4, 4));
+	if (table)
+		ut_put32(&s.buf, s.gd * VD_SECTOR + 4, 1);
+	save_extent(name, VDISK_SEG_VMDK_SPARSE, &s.buf, d);
+}
+
+static void damaged_cowd(void)
+{
+	struct img_cowd c = { 0 };
+	struct ut_disk *d = ut_disk_random(100 * UT_KIB, 1024, 78, false);
+
+	img_cowd_write(&c, d);
+	ut_put32(&c.buf, 1648, 1);
+	ut_put32(&c.buf, 28, 5);
+	save_extent("damaged-cowd", VDISK_SEG_VMDK_COWD, &c.buf, d);
+}
+
 static const char descriptor[] =
 	"# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
 	"createType=\"streamOptimized\"\nRW 512 SPARSE \"x.vmdk\"\n"
@@ -169,11 +205,13 @@ static const char descriptor[] =
 
 static void stream(const char *name, struct img_stream st)
 {
-	struct ut_disk *d = ut_disk_random(256 * UT_KIB, 64 * UT_KIB, 3, false);
-	u64 pos;
+	struct ut_disk *d = ut_disk_new(60 * UT_KIB, 8 * UT_KIB);
+	u64 g, pos;
 
-	/* Data that packs well, and one grain that does not. */
-	for (pos = 64 * UT_KIB; pos < d->size; pos += VD_SECTOR)
+	for (g = 0; g < d->nr; g += 1 + g % 2)
+		ut_disk_set(d, g, UT_DATA, 3);
+	/* Data that packs well, but for one grain. */
+	for (pos = 8 * UT_KIB; pos < d->size; pos += VD_SECTOR)
 		if (d->state[pos / d->grain] == UT_DATA)
 			memset(d->data + pos, (int)(pos / VD_SECTOR), VD_SECTOR);
 	img_stream_write(&st, d);
@@ -355,6 +393,11 @@ int main(int argc, char **argv)
 	}
 	streams();
 	esx();
+	damaged("damaged-mark", IMG_F_RGD, false, false);
+	damaged("damaged-twice", IMG_F_RGD, true, false);
+	damaged("damaged-table", IMG_F_RGD, true, true);
+	damaged("damaged-plain", 0, true, true);
+	damaged_cowd();
 	huge();
 	texts();
 	for (arg = 2; arg < argc; arg++)
