@@ -365,10 +365,13 @@ int vmdk_rebuild_dirs(struct vmdk_check *c)
 	u32 d;
 	int ret = 0;
 
-	if (!(c->out->flags & VD_CHECK_REPAIR))
+	/* What MERGE leaves as it is might lead into what is appended here: nothing is. */
+	if (c->out->flags & VD_CHECK_MERGE && c->out->found[VD_FINDING_CORRUPT]) {
+		if (!c->packed)
+			c->out->repaired[VD_FINDING_UNCLEAN] -= c->out->lone;
 		return 0;
-	/* What MERGE leaves as it is might lead into what is appended here. */
-	if (c->out->flags & VD_CHECK_MERGE && c->out->found[VD_FINDING_CORRUPT])
+	}
+	if (!(c->out->flags & VD_CHECK_REPAIR))
 		return 0;
 	if (c->cowd)
 		drop_tables(c);

@@ -188,12 +188,13 @@ static int check_tables(struct vmdk_check *c)
 		ret = vmdk_check_grains(c);
 	if (!ret)
 		ret = vmdk_check_leaks(c);
+	/* Before it is raised over what a repair appends, or nobody would know. */
+	if (!ret && c->cowd)
+		ret = vmdk_check_cursor(c, true);
 	if (!ret)
 		ret = vmdk_copy_doubles(c);
 	if (!ret)
 		ret = vmdk_rebuild_dirs(c);
-	if (!ret && c->cowd)
-		ret = vmdk_check_cursor(c, true);
 	if (!ret)
 		ret = vmdk_check_flush(c);
 	if (!ret)
