@@ -30,6 +30,7 @@ LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
 .PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin mutants mutants-bin bench lint install clean help deps
+.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin fuzz bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -41,6 +42,8 @@ help:
 ## make check          every test; ends with "N passed, N failed, N skipped"
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
 ## make mutants         each check of a backend removed: does a test fail?
+## make crash          states that a power cut leaves, judged (STATES=100000)
+## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
@@ -194,7 +197,7 @@ $(1)/obj/$(FUZZDIR)/%.o: $(FUZZDIR)/%.c
 		-fno-sanitize-recover=all -c -o $$@ $$<
 
 $(1)/fuzz-%: $(1)/obj/$(FUZZDIR)/target-%.o $(FUZZSRC:%.c=$(1)/obj/%.o) $(LIBSRC:%.c=$(1)/obj/%.o)
-	$$(FUZZCC) $(subst -no-link,,$(2)) -fsanitize=undefined -pthread -o $$@ $$^ -lcmocka -lz
+	$$(FUZZCC) $(subst -no-link,,$(2)) -fsanitize=undefined -pthread -o $$@ $$^ -lz
 endef
 $(eval $(call fuzz_rules,$(BUILD)/fuzz,$(FUZZSAN)))
 $(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard tools/testing/unit/*.h) \
@@ -204,6 +207,13 @@ $(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard to
 		$(filter %.c,$^) $(BUILD)/libvdisk.a -lcmocka -lz
 $(eval $(call fuzz_rules,$(BUILD)/fuzz-cov,$(FUZZCOV)))
 .SECONDARY:
+
+# OUT: the fuzzer of TARGET with NEW instead of FILE.
+.PHONY: fuzz-mutant
+fuzz-mutant: $(BUILD)/fuzz/fuzz-$(TARGET)
+	$(FUZZCC) $(filter-out -MMD -MP,$(FUZZFLAGS)) -w $(FUZZSAN) -I$(dir $(FILE)) -c -o $(OUT).o $(NEW)
+	$(FUZZCC) $(subst -no-link,,$(FUZZSAN)) -pthread -o $(OUT) $(OUT).o $(filter-out %/$(FILE:.c=.o), \
+		$(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZDIR)/target-$(TARGET).c $(FUZZSRC) $(LIBSRC))) -lz
 
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)
@@ -219,7 +229,7 @@ shell:
 	@tools/demo/run shell $(IMAGE)
 
 check:
-	@tools/install-deps build kernels vm test lint
+	@tools/install-deps build kernels vm test lint fuzz
 	@tools/testing/check
 
 crash:
@@ -227,6 +237,9 @@ crash:
 
 mutants:
 	@tools/testing/mutants/run
+fuzz:
+	@tools/install-deps build fuzz
+	@tools/testing/fuzz/run --seconds $(or $(SECONDS),60)
 
 bench:
 	@tools/install-deps build kernels vm bench

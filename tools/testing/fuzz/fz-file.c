@@ -212,13 +212,18 @@ static void double_fetch(struct fz_io *io, u32 file, u64 pos, u8 *buf, u32 len)
 	u8 *count = &io->fetches[bucket_of(file, pos / FZ_PAGE)];
 	u32 n, width, at;
 
-	if (!((*count)++ & 1))
+	/* The first one is what is there; who reads it again may find anything. */
+	if (!*count || dice(io) & 1) {
+		*count = 1;
 		return;
+	}
 	for (n = 1 + (u32)dice(io) % 4; n; n--) {
 		width = 1U << dice(io) % 4;
 		if (width > len)
 			continue;
-		at = (u32)(dice(io) % (len - width + 1)) & ~(width - 1);
+		/* Headers are short, and stand at the begin of what is read. */
+		at = dice(io) & 1 ? len : min(len, 96U);
+		at = (u32)(dice(io) % (at - width + 1)) & ~(width - 1);
 		spoil(io, buf + at, width);
 	}
 }

@@ -22,7 +22,7 @@
 #define FZ_MAX_TABLE	255U		/* images, segments: what a byte can count */
 
 /* struct fz_control.flags */
-#define FZ_DOUBLE_FETCH	(1U << 0)	/* every second read of a page finds other bytes */
+#define FZ_DOUBLE_FETCH	(1U << 0)	/* each later read of a page may find other bytes */
 #define FZ_SHORT_READS	(1U << 1)
 #define FZ_SHRUNK	(1U << 2)	/* the files are shorter than they were at open */
 #define FZ_READ_ONLY	(1U << 3)	/* whatever the files say */

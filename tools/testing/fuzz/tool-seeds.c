@@ -130,17 +130,19 @@ static void from_set(const struct ut_set *set, struct ut_disk *const *disks, uns
 		add_file(set->files[i], disks, nr);
 }
 
-static void save_case(const struct img_kind *kind, u64 seed)
+/* @flags: of struct fz_control. */
+static void save_case(const struct img_kind *kind, u64 seed, u8 flags)
 {
 	struct img_case c;
 	char name[80];
 
 	img_case_make(&c, kind, seed);
 	begin_input((u32)seed);
+	in.ctl.flags = flags;
 	in.ctl.nr_patches = (u8)c.nr_patches;
 	memcpy(in.patches, c.patches, c.nr_patches * sizeof(in.patches[0]));
 	from_set(&c.set, c.disk, c.nr);
-	snprintf(name, sizeof(name), "%s-%llu", kind->name, seed);
+	snprintf(name, sizeof(name), "%s-%llu-%02x", kind->name, seed, flags);
 	save(name);
 	img_case_free(&c);
 }
@@ -175,7 +177,8 @@ static void damaged(const char *name, u32 flags, bool twice, bool table)
 	u64 gt, last;
 
 	img_sparse_write(&s, d);
-	ut_put8(&s.buf, IMG_H_UNCLEAN, 1);
+	if (flags & IMG_F_RGD)
+		ut_put8(&s.buf, IMG_H_UNCLEAN, 1);
 	gt = ut_get_le(&s.buf, s.gd * VD_SECTOR, 4) * VD_SECTOR;
 	for (last = 100; d->state[last] != UT_DATA; last++)
 		;
@@ -303,6 +306,29 @@ static void text_file(const char *name, const char *text)
 	save(path);
 }
 
+/* What the parser's child sends when it has read such a text. */
+static void block(const char *name, const char *text)
+{
+	struct vd_file *file = vd_ufile_mem(text, strlen(text), false);
+	struct vd_error err = { 0 };
+	struct vd_layout *l;
+	char path[128];
+
+	if (vd_format_vmdk.user->layout(file, &l, &err)) {
+		fprintf(stderr, "seeds: %s: %s\n", name, err.text);
+		exit(1);
+	}
+	begin_input(13);
+	in.ctl.kind = 1;
+	in.ctl.nr_files = 1;
+	in.files[0].size = l->total;
+	fz_input_add_bytes(&in, 0, 0, (const u8 *)l, l->total);
+	snprintf(path, sizeof(path), "block-%s", name);
+	save(path);
+	vd_free(l);
+	vd_ufile_free(file);
+}
+
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
 
 static void texts(void)
@@ -339,6 +365,8 @@ static void texts(void)
 	text_file("crypt", HEAD "createType=\"monolithicSparse\"\nRW 8 SPARSE \"e.vmdk\"\n"
 		  "encryptionKeys=\"vmware:key/list\"\nddb.iofilters = \"vmwarelwd\"\n"
 		  "ddb.sidecars = \"a.vmfd;\"\nKeyID=\"x\"\n");
+	block("flat", HEAD "createType=\"monolithicFlat\"\nRW 8 FLAT \"a\" 0\n");
+	block("zero", HEAD "createType=\"custom\"\nRW 1 ZERO\nRW 8 SPARSE \"s\"\n");
 	text_file("empty", HEAD);
 	text_file("twice", HEAD "CID=1\nCID=2\nversion=2\ncreateType=\"custom\"\nRW 1 ZERO\n");
 }
@@ -388,8 +416,10 @@ int main(int argc, char **argv)
 	make_directory("set");
 	make_directory("text");
 	for (i = 0; i < ARRAY_SIZE(img_kinds); i++) {
-		save_case(&img_kinds[i], 2);
-		save_case(&img_kinds[i], 3);
+		save_case(&img_kinds[i], 2, 0);
+		save_case(&img_kinds[i], 3, 0);
+		save_case(&img_kinds[i], 4, FZ_DOUBLE_FETCH);
+		save_case(&img_kinds[i], 5, (u8)(1U << i % 7));
 	}
 	streams();
 	esx();
