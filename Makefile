@@ -31,6 +31,7 @@ CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
 .PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin mutants mutants-bin bench lint install clean help deps
 .PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin fuzz bench lint install clean help deps
+.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin differ differ-bin bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -214,6 +215,20 @@ fuzz-mutant: $(BUILD)/fuzz/fuzz-$(TARGET)
 	$(FUZZCC) $(filter-out -MMD -MP,$(FUZZFLAGS)) -w $(FUZZSAN) -I$(dir $(FILE)) -c -o $(OUT).o $(NEW)
 	$(FUZZCC) $(subst -no-link,,$(FUZZSAN)) -pthread -o $(OUT) $(OUT).o $(filter-out %/$(FILE:.c=.o), \
 		$(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZDIR)/target-$(TARGET).c $(FUZZSRC) $(LIBSRC))) -lz
+# Reads mutated images as vdctl does, and compares with qemu-img.
+DIFFERSRC := $(wildcard tools/testing/differ/*.c tools/testing/fuzz/fields.c \
+	tools/testing/fuzz/vmdk.c tools/testing/fuzz/mutate.c tools/testing/fuzz/text.c \
+	tools/testing/fuzz/packed.c)
+DIFFEROBJ := $(DIFFERSRC:%.c=$(BUILD)/user/%.o)
+differ-bin: $(BUILD)/differ
+$(BUILD)/user/tools/testing/%.o: tools/testing/%.c
+	@mkdir -p $(@D)
+	$(CC) $(UCFLAGS) $(VDINC) -Ictl -Itools/testing/unit -Itools/testing/fuzz -c -o $@ $<
+# vdctl without its main program, and without the cage of its parser.
+$(BUILD)/libctl.a: $(filter-out %/vdctl.o %/parse-child.o,$(CTLOBJ))
+	@rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/differ: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk.a
+	$(CC) $(CFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs $(PKGS)) -lcmocka -lz
 
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)
@@ -259,3 +274,4 @@ clean:
 
 -include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(TSANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d) \
 	$(UNITBIN:=.d) $(TSANBIN:=.d) $(wildcard $(BUILD)/fuzz*/obj/formats-common/*/*.d $(BUILD)/fuzz*/obj/$(FUZZDIR)/*.d)
+	$(DIFFEROBJ:.o=.d) $(UNITBIN:=.d) $(TSANBIN:=.d)

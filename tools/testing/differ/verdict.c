@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* All verdicts in a row: quirks, what we refuse, what QEMU refuses. */
+#include "verdict.h"
+
+static const char *const quirks[DM_QUIRKS] = {
+	[DM_SKIP_LINES] = "QEMU passes over extent lines that are not \"RW\", and ZERO: what follows moves down and the disk shrinks",
+	[DM_CAPACITY] = "QEMU takes an extent's length from its header, not from its line",
+	[DM_EMBEDDED] = "QEMU takes a sparse file for the whole disk and does not read the extent lines inside",
+	[DM_ONE_DIR] = "QEMU does not ask the redundant directory where the first has no valid table",
+	[DM_ANY_TABLE] = "QEMU reads a grain table where none can be: in headers or directories, past the end of the file",
+	[DM_ANY_GRAIN] = "QEMU reads a grain where none can be: in front of the data, in tables, past the end of the file",
+	[DM_NO_LBA] = "QEMU does not look whether a compressed grain is the one asked for",
+	[DM_SHORT] = "QEMU cannot read what a compressed grain leaves out at its end; the rules: zeros",
+	[DM_PACK_ROOM] = "QEMU takes up to twice a grain as packed, also past the end of the file",
+	[DM_NO_PREFIX] = "QEMU does not know the length in front of compressed grains without markers",
+	[DM_SE_ANY] = "QEMU does not hold SESparse tables and grains to their areas",
+	[DM_NO_PARENT] = "QEMU looks for an embedded descriptor in sector 1 only",
+};
+
+u32 df_nr_verdicts(void)
+{
+	return DM_QUIRKS + df_nr_our_rules + df_nr_qemu_rules;
+}
+
+static const struct df_rule *rule(u32 i)
+{
+	i -= DM_QUIRKS;
+	return i < df_nr_our_rules ? &df_our_rules[i] : &df_qemu_rules[i - df_nr_our_rules];
+}
+
+const char *df_verdict_text(u32 i)
+{
+	return i < DM_QUIRKS ? quirks[i] : rule(i)->verdict;
+}
+
+enum df_class df_verdict_class(u32 i)
+{
+	return i < DM_QUIRKS ? DF_CONTENT : rule(i)->class;
+}
+
+int df_rule_verdict(const struct df_image *img, enum df_class class, const char *text)
+{
+	u32 i;
+
+	for (i = DM_QUIRKS; i < df_nr_verdicts(); i++)
+		if (rule(i)->class == class && strstr(text, rule(i)->says) &&
+		    rule(i)->holds(img, text))
+			return (int)i;
+	return -1;
+}
