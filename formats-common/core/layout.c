@@ -193,8 +193,8 @@ static int layout_check_sizes(const struct vd_layout *l, size_t len, struct vd_e
 
 /*
  * In the pool, at the begin of a string. With @name: what may be shown and
- * passed to open(), so neither control characters nor more than a path's
- * length.
+ * passed to open(), so neither control characters, but for the tab that a text
+ * may have, nor more than a path's length.
  */
 static bool layout_str_ok(const struct vd_layout *l, vd_str s, bool name)
 {
@@ -206,7 +206,8 @@ static bool layout_str_ok(const struct vd_layout *l, vd_str s, bool name)
 	if (s >= l->pool_len || pool[s - 1])
 		return false;
 	for (; pool[s + len]; len++)
-		if (name && ((u8)pool[s + len] < 0x20 || pool[s + len] == 0x7f))
+		if (name && (((u8)pool[s + len] < 0x20 && pool[s + len] != '\t') ||
+			     pool[s + len] == 0x7f))
 			return false;
 	return !name || len < VDISK_MAX_NAME;
 }

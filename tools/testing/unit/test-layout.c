@@ -43,6 +43,17 @@ static void simplest(void **state)
 	vd_free(l);
 }
 
+/* A tab is legal anywhere in a line: in a value and in a name too. */
+static void tabs(void **state)
+{
+	struct vd_layout *l = ut_parse(HEAD "RW 2048 FLAT \"a\tb.vmdk\" 0\n"
+				       "ddb.adapterType = \"id\te\"\n");
+
+	seg_is(l, 0, VDISK_SEG_RAW, 2048, "a\tb.vmdk", 0, 0);
+	assert_string_equal(vd_layout_str(l, l->adapter), "id\te");
+	vd_free(l);
+}
+
 /* Each of these says the same as the simplest one. */
 static void same_meaning(void **state)
 {
@@ -476,6 +487,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(simplest),
+		cmocka_unit_test(tabs),
 		cmocka_unit_test(same_meaning),
 		cmocka_unit_test(stops_at_nul),
 		cmocka_unit_test(every_kind),
