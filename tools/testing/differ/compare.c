@@ -160,11 +160,13 @@ static void compare_piece(struct df_found *found, const struct df_piece *ours,
 	}
 }
 
-/* Sizes are made of extents: only three quirks can change them. */
+/* Sizes are made of extents: only four quirks can change them. */
 static void compare_size(struct df_found *found, const struct df_answer *ours,
 			 const struct df_answer *qemu)
 {
-	static const u32 of_size[] = { DM_SKIP_LINES, DM_CAPACITY, DM_EMBEDDED };
+	static const u32 of_size[] = {
+		DM_SKIP_LINES, DM_SCANF, DM_CAPACITY, DM_EMBEDDED,
+	};
 	struct dm_hit hit;
 	bool any = false;
 	u32 i;
@@ -328,18 +330,16 @@ static void compare_disks(struct df_found *found, const struct df_answer *ours,
 	check_map_end(found, qemu);
 }
 
-static void compare_refusal(struct df_found *found, const struct df_answer *ours,
-			    const struct df_answer *qemu)
+/* One reader has no disk: there must be a rule about that. */
+static void by_rule(struct df_found *found, enum df_class class, const char *who, const char *text)
 {
-	const struct df_answer *who = ours->opened ? qemu : ours;
-	int i;
+	int i = df_rule_verdict(models.img, class, text);
 
-	found->class = ours->opened ? DF_QEMU_REFUSES : DF_WE_REFUSE;
-	i = df_rule_verdict(models.img, found->class, who->text);
+	found->class = class;
 	if (i >= 0)
 		verdict(found, (u32)i);
 	else
-		unexplained(found, "%s refuses: %s", ours->opened ? "QEMU" : "vdisk", who->text);
+		unexplained(found, "%s: %s", who, text);
 }
 
 void df_compare(const struct df_image *img, const struct df_answer *ours,
@@ -348,12 +348,13 @@ void df_compare(const struct df_image *img, const struct df_answer *ours,
 	memset(found, 0, sizeof(*found));
 	models.img = img;
 	if (qemu->broken) {
-		found->class = DF_QEMU_BROKEN;
-		unexplained(found, "%s", qemu->text);
+		by_rule(found, DF_QEMU_BROKEN, "QEMU breaks", qemu->text);
 	} else if (!ours->opened && !qemu->opened) {
 		found->class = DF_BOTH_REFUSE;
-	} else if (ours->opened != qemu->opened) {
-		compare_refusal(found, ours, qemu);
+	} else if (!ours->opened) {
+		by_rule(found, DF_WE_REFUSE, "vdisk refuses", ours->text);
+	} else if (!qemu->opened) {
+		by_rule(found, DF_QEMU_REFUSES, "QEMU refuses", qemu->text);
 	} else {
 		compare_disks(found, ours, qemu);
 	}

@@ -19,14 +19,13 @@
 #include "tally.h"
 
 #define OUR_SECONDS	20	/* of processor time for one image */
-#define MAX_SHOWN	20	/* unexplained images that are printed by each job */
 
 static struct {
 	u64 images, seed, one;
 	bool only_one, control, verbose;
-	u32 mask, jobs;
+	u32 mask, jobs, show;	/* @show: unexplained images that each job prints */
 	const char *keep;
-} opt = { .images = 2000, .seed = 1, .mask = ~0U, .jobs = 1 };
+} opt = { .images = 2000, .seed = 1, .mask = ~0U, .jobs = 1, .show = 20 };
 
 static struct df_image image;
 static struct df_answer ours, qemu;
@@ -160,7 +159,7 @@ static void one(u64 n, struct df_tally *tally)
 
 	judge(&found);
 	df_count(tally, &found);
-	if (!found.unexplained[0] || ++tally->shown > MAX_SHOWN)
+	if (!found.unexplained[0] || ++tally->shown > opt.show)
 		return;
 	show(n, minimise(n, nr, (1U << nr) - 1));
 	keep(n);
@@ -271,13 +270,13 @@ static int show_one(void)
 static const struct option options[] = {
 	{ "images", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "image", 1, NULL, 'i' },
 	{ "mutations", 1, NULL, 'm' }, { "jobs", 1, NULL, 'j' }, { "keep", 1, NULL, 'k' },
-	{ "wrong", 0, NULL, 'w' }, { NULL, 0, NULL, 0 },
+	{ "show", 1, NULL, 'h' }, { "wrong", 0, NULL, 'w' }, { NULL, 0, NULL, 0 },
 };
 
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: differ [--images N] [--seed S] [--jobs J] [--keep DIR] [--wrong]\n"
+		"usage: differ [--images N] [--seed S] [--jobs J] [--keep DIR] [--show N] [--wrong]\n"
 		"       differ --seed S --image N [--mutations MASK] [--keep DIR]\n"
 		"--wrong: a reader that is wrong on purpose, for the control\n");
 	return 2;
@@ -295,6 +294,7 @@ static bool parse(int argc, char **argv)
 		case 'm': opt.mask = (u32)strtoul(optarg, NULL, 0); break;
 		case 'j': opt.jobs = (u32)strtoul(optarg, NULL, 0); break;
 		case 'k': opt.keep = realpath(optarg, NULL); break;
+		case 'h': opt.show = (u32)strtoul(optarg, NULL, 0); break;
 		case 'w': df_ours_wrong = true; break;
 		default: return false;
 		}

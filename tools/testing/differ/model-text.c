@@ -41,7 +41,7 @@ struct parts {
 static void split(const char *line, struct parts *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->nr = sscanf(line, "%15s %lld %15s \"%511[^\n\r\"]\" %lld", p->access, &p->sectors,
+	p->nr = sscanf(line, "%10s %lld %10s \"%511[^\n\r\"]\" %lld", p->access, &p->sectors,
 		       p->type, p->name, &p->offset);
 }
 
@@ -107,19 +107,21 @@ static void take_key(const char *line, struct dm_image *image)
 		image->parent_cid = (u32)strtoul(value, NULL, 16);
 }
 
-static bool take_line(const struct dm_model *m, char *line, struct dm_image *image)
+/* @rest: the text from @line on. */
+static bool take_line(const struct dm_model *m, char *line, const char *rest,
+		      struct dm_image *image)
 {
 	size_t len = strlen(line);
 	int ret;
 
 	if (len && line[len - 1] == '\r')
 		line[--len] = '\0';
-	/* QEMU wants an extent's access to be the first thing in its line. */
 	line += strspn(line, " \t");
-	if (*line == '#')
-		return true;
-	ret = take_extent(m, line, image);
-	if (!ret)
+	if (quirk(m, DM_SCANF))
+		ret = take_extent(m, rest, image);
+	else
+		ret = *line == '#' || !*line ? 0 : take_extent(m, line, image);
+	if (!ret && *line != '#')
 		take_key(line, image);
 	return ret >= 0;
 }
@@ -140,7 +142,7 @@ bool dm_text(struct dm_model *m, u32 file, u64 pos, u64 len, struct dm_image *im
 		for (n = 0; at + n < len && text[at + n] && text[at + n] != '\n'; n++)
 			;
 		snprintf(line, sizeof(line), "%.*s", (int)min(n, (u64)LINE - 1), text + at);
-		if (!take_line(m, line, image))
+		if (!take_line(m, line, text + at, image))
 			return false;
 		at += n;
 		if (at < len && text[at] == '\n')

@@ -246,6 +246,11 @@ static void place(const struct dm_model *m, const struct dm_seg *s, u64 pos, str
 {
 	const struct fz_view_file *f = &m->img->view.file[s->file];
 
+	/* A last sector that is there in part counts. */
+	if (pos >= ((f->len + DF_SECTOR - 1) & ~(DF_SECTOR - 1)) && !quirk(m, DM_TAIL_PLACE)) {
+		hit->what = DM_ZEROS;
+		return;
+	}
 	hit->what = DM_PLACE;
 	hit->pos = pos;
 	if (pos < f->len)
@@ -258,30 +263,45 @@ static struct {
 	u64 sum;
 	u64 len, got;
 	u8 *to;
-	bool good;
+	bool good, trailing;
 } last;
 
 #define UNPACKED_MAX (2U << 20)
 
-/* From @len bytes, with zeros behind the end of the file; false: no whole stream. */
+/* One zlib stream: whole, and into no more than @room bytes. */
+static void inflate_into(u8 *from, u64 len, u64 room)
+{
+	z_stream z = { .next_in = from, .avail_in = (uInt)len, .next_out = last.to,
+		       .avail_out = (uInt)room };
+
+	last.good = inflateInit(&z) == Z_OK && inflate(&z, Z_FINISH) == Z_STREAM_END;
+	last.trailing = z.avail_in;
+	last.got = z.total_out;
+	inflateEnd(&z);
+}
+
+/*
+ * From @len bytes, zeros behind the end of the file among them; false: no whole
+ * stream.
+ */
 static bool inflate_at(const struct fz_view_file *f, u64 pos, u64 len, u64 room)
 {
 	u8 *from = f->data + pos;
-	u64 sum = adler32(0, from, (uInt)min(len, f->room - pos));
-	uLongf got = (uLongf)min(room, (u64)UNPACKED_MAX);
+	u64 sum;
 
+	/* The buffer of a file has zeros behind its end, and room enough for all. */
+	len = min(len, f->room - pos);
+	sum = adler32(0, from, (uInt)len);
 	if (last.from == from && last.sum == sum && last.len == len)
 		return last.good;
 	if (!last.to)
 		last.to = malloc(UNPACKED_MAX);
 	if (!last.to)
 		abort();
-	/* The buffer of a file has zeros behind its end, and room enough for all. */
-	last.good = uncompress(last.to, &got, from, min(len, f->room - pos)) == Z_OK;
+	inflate_into(from, len, min(room, (u64)UNPACKED_MAX));
 	last.from = from;
 	last.sum = sum;
 	last.len = len;
-	last.got = got;
 	return last.good;
 }
 
@@ -305,6 +325,8 @@ static void packed(const struct dm_model *m, const struct dm_seg *s, u64 grain, 
 	if (!size || (room ? size > 2 * bytes : size > most || pos + skip + size > f->len))
 		return;
 	if (pos + skip >= f->len || !inflate_at(f, pos + skip, size, bytes))
+		return;
+	if (last.trailing && !quirk(m, DM_TRAILING))
 		return;
 	if (quirk(m, DM_SHORT) && at + DF_SECTOR > last.got)
 		return;

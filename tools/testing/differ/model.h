@@ -13,13 +13,16 @@
 
 enum dm_quirk {
 	DM_SKIP_LINES,	/* extent lines that are not "RW", or ZERO, are passed over */
+	DM_SCANF,	/* an extent line after an empty line counts twice */
 	DM_CAPACITY,	/* an extent is as long as its header says, not its line */
 	DM_EMBEDDED,	/* a sparse file is the whole disk, whatever its descriptor lists */
 	DM_ONE_DIR,	/* the redundant directory is never asked */
 	DM_ANY_TABLE,	/* tables may lie anywhere, past the end they are zeros */
 	DM_ANY_GRAIN,	/* grains may lie anywhere, past the end they are zeros */
+	DM_TAIL_PLACE,	/* past the file's end, a grain's tail has a place; zeros all the same */
 	DM_NO_LBA,	/* a marker's address is not looked at */
 	DM_SHORT,	/* what a grain does not unpack to cannot be read */
+	DM_TRAILING,	/* bytes behind the end of a packed stream are no damage */
 	DM_PACK_ROOM,	/* packed bytes up to twice the grain, zeros past the end */
 	DM_NO_PREFIX,	/* without markers there is no length in front of a grain */
 	DM_SE_ANY,	/* SESparse tables and grains out of their areas */

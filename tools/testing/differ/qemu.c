@@ -38,7 +38,10 @@ static bool died(const struct df_run *run, struct df_answer *a)
 	return true;
 }
 
-/* Lines "error while reading offset N" and "... block status at offset N". */
+/*
+ * Lines "error while reading offset N" and "... block status at offset N". After
+ * the second, --salvage reads all the same; a convert without it ends there.
+ */
 static void take_bad(struct df_piece *p)
 {
 	FILE *f = fopen("err", "r");
@@ -47,8 +50,9 @@ static void take_bad(struct df_piece *p)
 	const char *at;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		at = strstr(line, "error while reading offset ");
-		if (at && sscanf(at + 27, "%llu", &pos) == 1 && pos < p->len)
+		at = strstr(line, "error while reading ");
+		at = at ? strstr(at, "offset ") : NULL;
+		if (at && sscanf(at + 7, "%llu", &pos) == 1 && pos < p->len)
 			p->bad[pos / DF_SECTOR] = 1;
 	}
 	if (f)
@@ -124,6 +128,8 @@ static u64 virtual_size(const struct df_image *img, struct df_answer *a)
 	const char *argv[] = { "qemu-img", "info", "-U", "--output=json", "-f", format(img),
 			       img->name[0], NULL };
 	char line[DF_TEXT];
+	/* Indented by four: of the disk, not of one of its extents. */
+	static const char top[] = "    \"virtual-size\": ";
 	unsigned long long size = 0;
 	struct df_run run;
 	FILE *f;
@@ -134,7 +140,8 @@ static u64 virtual_size(const struct df_image *img, struct df_answer *a)
 		return 0;
 	f = fopen("out", "r");
 	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, " \"virtual-size\": %llu", &size);
+		if (!strncmp(line, top, strlen(top)))
+			sscanf(line + strlen(top), "%llu", &size);
 	if (f)
 		fclose(f);
 	return size;

@@ -17,7 +17,7 @@
 #include "differ.h"
 
 #define LIMIT_MEMORY	(3ULL << 30)
-#define LIMIT_SECONDS	20
+#define LIMIT_SECONDS	4
 #define LIMIT_FILE	(DF_HEAD + (1U << 20))
 #define LIMIT_MS	60000
 

@@ -4,13 +4,16 @@
 
 static const char *const quirks[DM_QUIRKS] = {
 	[DM_SKIP_LINES] = "QEMU passes over extent lines that are not \"RW\", and ZERO: what follows moves down and the disk shrinks",
+	[DM_SCANF] = "QEMU's scanf() passes over line ends: an extent line after an empty line is taken twice",
 	[DM_CAPACITY] = "QEMU takes an extent's length from its header, not from its line",
 	[DM_EMBEDDED] = "QEMU takes a sparse file for the whole disk and does not read the extent lines inside",
 	[DM_ONE_DIR] = "QEMU does not ask the redundant directory where the first has no valid table",
 	[DM_ANY_TABLE] = "QEMU reads a grain table where none can be: in headers or directories, past the end of the file",
 	[DM_ANY_GRAIN] = "QEMU reads a grain where none can be: in front of the data, in tables, past the end of the file",
+	[DM_TAIL_PLACE] = "QEMU maps the tail of a grain past the end of the file as data; it reads zeros all the same",
 	[DM_NO_LBA] = "QEMU does not look whether a compressed grain is the one asked for",
 	[DM_SHORT] = "QEMU cannot read what a compressed grain leaves out at its end; the rules: zeros",
+	[DM_TRAILING] = "QEMU ignores bytes behind the end of a packed stream; to us the stated length is wrong, so the grain is damaged",
 	[DM_PACK_ROOM] = "QEMU takes up to twice a grain as packed, also past the end of the file",
 	[DM_NO_PREFIX] = "QEMU does not know the length in front of compressed grains without markers",
 	[DM_SE_ANY] = "QEMU does not hold SESparse tables and grains to their areas",
