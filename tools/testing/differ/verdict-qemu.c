@@ -1,9 +1,146 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What QEMU refuses and we open. */
+/* What QEMU refuses and we open, and where it breaks. */
+#include <stdio.h>
+#include <strings.h>
 #include "verdict.h"
 
+/* The text that QEMU looks at: the file, or what begins in its second sector. */
+static bool qemu_text(const struct df_image *img, u32 file, struct df_text *t)
+{
+	const struct fz_view_file *f = &img->view.file[file];
+	u64 magic = dm_number(img, file, 0, 4), pos = 0;
+
+	if (magic == 0x564d444b || magic == 0x44574f43)
+		pos = DF_SECTOR;
+	if (pos >= f->len)
+		return false;
+	t->s = (const char *)f->data + pos;
+	t->len = strnlen(t->s, min(f->len - pos, 20 * DF_SECTOR));
+	return true;
+}
+
+static bool has(const struct df_text *t, const char *word)
+{
+	return memmem(t->s, t->len, word, strlen(word));
+}
+
+/* It takes these keys only as they are usually spelled, and must have both. */
+static bool no_cid(const struct df_image *img, const char *text)
+{
+	struct df_text t;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (!strncmp(img->name[i], "image", 5) &&
+		    (!qemu_text(img, i, &t) || !has(&t, "CID=") || !has(&t, "parentCID=")))
+			return true;
+	return false;
+}
+
+/* createType="...", so spelled. */
+static bool no_type(const struct df_image *img, const char *text)
+{
+	struct df_text t;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (!strncmp(img->name[i], "image", 5) &&
+		    (!qemu_text(img, i, &t) || !has(&t, "createType=\"")))
+			return true;
+	return false;
+}
+
+/* The types it knows, compared with case. */
+static bool other_type(const struct df_image *img, const char *text)
+{
+	static const char *const known[] = {
+		"monolithicFlat", "vmfs", "vmfsSparse", "seSparse", "twoGbMaxExtentSparse",
+		"twoGbMaxExtentFlat",
+	};
+	char value[DF_LINE];
+	u32 i;
+
+	if (!df_value(img, "createType", value))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strcmp(value, known[i]))
+			return false;
+	return true;
+}
+
+/* FLAT must have an offset, VMFS must not. */
+static bool odd_offset(const struct df_image *img, const char *text)
+{
+	char line[DF_LINE], w[4][40];
+	struct df_text t;
+	long long offset;
+	bool has_offset;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++) {
+		if (!df_descriptor(img, i, &t))
+			continue;
+		while (df_next_line(&t, line)) {
+			if (!df_is_extent(line) || df_words(line, w) < 4)
+				continue;
+			has_offset = sscanf(line, "%*s %*s %*s \"%*[^\"]\" %lld", &offset) == 1;
+			if (has_offset == !!strcmp(w[2], "FLAT"))
+				return true;
+		}
+	}
+	return false;
+}
+
 const struct df_rule df_qemu_rules[] = {
-	{ DF_QEMU_REFUSES, "\1", NULL, "" },
+	{ "Unsupported image type", other_type, "QEMU does not know the createType, or not in that case of letters" },
+	{ "invalid VMDK image descriptor", no_type, "QEMU wants a createType, with no blanks around the \"=\"" },
+	{ "Invalid extent line", odd_offset, "QEMU wants an offset behind FLAT and none behind other types" },
+	{ "Invalid argument", no_cid, "QEMU wants CID and parentCID, with no blanks around the \"=\"; a bare COWD extent has neither" },
+	{ NULL, NULL, NULL },
 };
 
-const u32 df_nr_qemu_rules = ARRAY_SIZE(df_qemu_rules);
+/* --- where it breaks --- */
+
+static bool no_extent_for_qemu(const struct df_image *img, const char *text)
+{
+	static struct dm_model m;
+
+	dm_open(&m, img, DM_ALL);
+	return !m.images[0].nr || (m.nr > 1 && !m.images[1].nr);
+}
+
+static bool no_grain(const struct df_image *img, const char *text)
+{
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (dm_number(img, i, 0, 4) == 0x44574f43 && !dm_number(img, i, 16, 4))
+			return true;
+	return false;
+}
+
+/* More sectors than have a byte address. */
+static bool huge(const struct df_image *img, const char *text)
+{
+	char line[DF_LINE], w[4][40];
+	struct df_text t;
+	u32 i;
+	u64 n;
+
+	for (i = 0; i < img->view.nr; i++) {
+		if (!df_descriptor(img, i, &t))
+			continue;
+		while (df_next_line(&t, line))
+			if (df_is_extent(line) && df_words(line, w) > 1 && df_decimal(w[1], &n) &&
+			    n >= 1ULL << 54)
+				return true;
+	}
+	return false;
+}
+
+const struct df_rule df_broken_rules[] = {
+	{ "(signal 6)", no_extent_for_qemu, "QEMU aborts on a descriptor in which it finds no extent" },
+	{ "(signal 8)", no_grain, "QEMU divides by a COWD grain size of 0" },
+	{ "(signal 9)", huge, "QEMU goes round for ever on an extent of more sectors than have an address" },
+	{ NULL, NULL, NULL },
+};

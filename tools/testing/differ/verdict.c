@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* All verdicts in a row: quirks, what we refuse, what QEMU refuses. */
+/* All verdicts in a row: quirks, then the tables of rules. */
 #include "verdict.h"
 
 static const char *const quirks[DM_QUIRKS] = {
@@ -20,34 +20,66 @@ static const char *const quirks[DM_QUIRKS] = {
 	[DM_NO_PARENT] = "QEMU looks for an embedded descriptor in sector 1 only",
 };
 
-u32 df_nr_verdicts(void)
+static const struct {
+	enum df_class class;
+	const struct df_rule *rules;
+} tables[] = {
+	{ DF_WE_REFUSE, df_header_rules },
+	{ DF_WE_REFUSE, df_text_rules },
+	{ DF_WE_REFUSE, df_file_rules },
+	{ DF_QEMU_REFUSES, df_qemu_rules },
+	{ DF_QEMU_BROKEN, df_broken_rules },
+};
+
+/* Rule number @i of all, or NULL behind the last. */
+static const struct df_rule *rule(u32 i, enum df_class *class)
 {
-	return DM_QUIRKS + df_nr_our_rules + df_nr_qemu_rules;
+	const struct df_rule *r;
+	u32 t;
+
+	for (t = 0; t < ARRAY_SIZE(tables); t++) {
+		*class = tables[t].class;
+		for (r = tables[t].rules; r->says; r++)
+			if (!i--)
+				return r;
+	}
+	return NULL;
 }
 
-static const struct df_rule *rule(u32 i)
+u32 df_nr_verdicts(void)
 {
-	i -= DM_QUIRKS;
-	return i < df_nr_our_rules ? &df_our_rules[i] : &df_qemu_rules[i - df_nr_our_rules];
+	static u32 nr;
+	enum df_class class;
+
+	while (rule(nr, &class))
+		nr++;
+	return DM_QUIRKS + nr;
 }
 
 const char *df_verdict_text(u32 i)
 {
-	return i < DM_QUIRKS ? quirks[i] : rule(i)->verdict;
+	enum df_class class;
+
+	return i < DM_QUIRKS ? quirks[i] : rule(i - DM_QUIRKS, &class)->verdict;
 }
 
 enum df_class df_verdict_class(u32 i)
 {
-	return i < DM_QUIRKS ? DF_CONTENT : rule(i)->class;
+	enum df_class class = DF_CONTENT;
+
+	if (i >= DM_QUIRKS)
+		rule(i - DM_QUIRKS, &class);
+	return class;
 }
 
 int df_rule_verdict(const struct df_image *img, enum df_class class, const char *text)
 {
+	const struct df_rule *r;
+	enum df_class its;
 	u32 i;
 
-	for (i = DM_QUIRKS; i < df_nr_verdicts(); i++)
-		if (rule(i)->class == class && strstr(text, rule(i)->says) &&
-		    rule(i)->holds(img, text))
-			return (int)i;
+	for (i = 0; (r = rule(i, &its)); i++)
+		if (its == class && strstr(text, r->says) && r->holds(img, text))
+			return (int)(DM_QUIRKS + i);
 	return -1;
 }
