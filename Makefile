@@ -45,6 +45,7 @@ help:
 ## make mutants         each check of a backend removed: does a test fail?
 ## make crash          states that a power cut leaves, judged (STATES=100000)
 ## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
+## make differ         mutated images against qemu-img, each difference explained (IMAGES=2000)
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
@@ -255,6 +256,8 @@ mutants:
 fuzz:
 	@tools/install-deps build fuzz
 	@tools/testing/fuzz/run --seconds $(or $(SECONDS),60)
+differ:
+	@tools/testing/differ/run $(IMAGES)
 
 bench:
 	@tools/install-deps build kernels vm bench

@@ -347,6 +347,7 @@ void df_compare(const struct df_image *img, const struct df_answer *ours,
 {
 	memset(found, 0, sizeof(*found));
 	models.img = img;
+	dm_new_image();
 	if (qemu->broken) {
 		by_rule(found, DF_QEMU_BROKEN, "QEMU breaks", qemu->text);
 	} else if (!ours->opened && !qemu->opened) {

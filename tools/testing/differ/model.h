@@ -79,6 +79,8 @@ struct dm_hit {
 	u8 bytes[DF_SECTOR];
 };
 
+/* The files have other content now: what was kept of the last image is forgotten. */
+void dm_new_image(void);
 /* False: by this reading it is no disk. */
 bool dm_open(struct dm_model *m, const struct df_image *img, u32 quirks);
 void dm_sector(const struct dm_model *m, u64 sector, struct dm_hit *hit);
