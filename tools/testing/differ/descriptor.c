@@ -101,7 +101,7 @@ bool df_key(const char *line, char *key, char *value)
 	return key[0];
 }
 
-static bool value_in(const struct df_image *img, u32 file, const char *want, char *value)
+bool df_value_in(const struct df_image *img, u32 file, const char *want, char *value)
 {
 	char line[DF_LINE], key[DF_LINE];
 	struct df_text t;
@@ -127,9 +127,26 @@ bool df_value(const struct df_image *img, const char *key, char *value)
 	u32 i;
 
 	for (i = 0; i < img->view.nr; i++)
-		if (value_in(img, i, key, value))
+		if (df_value_in(img, i, key, value))
 			return true;
 	return false;
+}
+
+bool df_signature(const char *line)
+{
+	static const char want[] = "#diskdescriptorfile";
+	char key[DF_LINE], value[DF_LINE];
+	size_t n = 0;
+
+	if (df_key(line, key, value) && !strcasecmp(key, "version"))
+		return true;
+	for (; *line && want[n]; line++) {
+		if (*line == ' ' || *line == '\t')
+			continue;
+		if (strncasecmp(line, want + n++, 1))
+			return false;
+	}
+	return !want[n];
 }
 
 u32 df_words(const char *line, char word[4][40])

@@ -101,8 +101,9 @@ void df_answer_range(struct df_answer *a, const struct df_range *r);
 /* ours.c, qemu.c: the files are in the current directory. */
 void df_ours(const struct df_image *img, struct df_answer *a);
 void df_qemu(const struct df_image *img, const struct df_answer *ours, struct df_answer *a);
-/* A deliberately wrong reader, for the control. */
-extern bool df_ours_wrong;
+/* A reader that is wrong on purpose, for the controls. */
+enum df_wrong { DF_RIGHT, DF_WRONG_CONTENT, DF_WRONG_MAP, DF_WRONG_REFUSAL };
+extern enum df_wrong df_ours_wrong;
 
 /* run.c: qemu-img in the current directory, confined. */
 struct df_run {

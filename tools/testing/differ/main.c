@@ -21,8 +21,8 @@
 #define OUR_SECONDS	20	/* of processor time for one image */
 
 static struct {
-	u64 images, seed, one;
-	bool only_one, control, verbose;
+	u64 first, images, seed, one;
+	bool only_one;
 	u32 mask, jobs, show;	/* @show: unexplained images that each job prints */
 	const char *keep;
 } opt = { .images = 2000, .seed = 1, .mask = ~0U, .jobs = 1, .show = 20 };
@@ -185,7 +185,7 @@ static void __attribute__((noreturn)) work(u32 job, struct df_tally *tally)
 		fprintf(stderr, "differ: cannot begin: no seccomp, or no qemu-img\n");
 		_exit(2);
 	}
-	while (tally->next < opt.images) {
+	while (tally->next < opt.first + opt.images) {
 		u64 n = tally->next;
 
 		tally->next += opt.jobs;
@@ -226,7 +226,7 @@ static void run_jobs(struct df_tally *tallies)
 	int status;
 
 	for (j = 0; j < opt.jobs; j++) {
-		tallies[j].next = j;
+		tallies[j].next = opt.first + j;
 		enter_scratch(tallies[j].dir);
 		start(j, &tallies[j], &pids[j]);
 	}
@@ -268,18 +268,29 @@ static int show_one(void)
 }
 
 static const struct option options[] = {
-	{ "images", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "image", 1, NULL, 'i' },
+	{ "first", 1, NULL, 'f' }, { "images", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "image", 1, NULL, 'i' },
 	{ "mutations", 1, NULL, 'm' }, { "jobs", 1, NULL, 'j' }, { "keep", 1, NULL, 'k' },
-	{ "show", 1, NULL, 'h' }, { "wrong", 0, NULL, 'w' }, { NULL, 0, NULL, 0 },
+	{ "show", 1, NULL, 'h' }, { "wrong", 1, NULL, 'w' }, { NULL, 0, NULL, 0 },
 };
 
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: differ [--images N] [--seed S] [--jobs J] [--keep DIR] [--show N] [--wrong]\n"
+		"usage: differ [--first F] [--images N] [--seed S] [--jobs J] [--keep DIR] [--show N] [--wrong W]\n"
 		"       differ --seed S --image N [--mutations MASK] [--keep DIR]\n"
-		"--wrong: a reader that is wrong on purpose, for the control\n");
+		"--wrong: a reader that is wrong on purpose in content, map or refusal\n");
 	return 2;
+}
+
+static bool parse_wrong(const char *what)
+{
+	static const char *const names[] = { "", "content", "map", "refusal" };
+	u32 i;
+
+	for (i = 1; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(what, names[i]))
+			df_ours_wrong = (enum df_wrong)i;
+	return df_ours_wrong != DF_RIGHT;
 }
 
 static bool parse(int argc, char **argv)
@@ -289,13 +300,14 @@ static bool parse(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'n': opt.images = strtoull(optarg, NULL, 0); break;
+		case 'f': opt.first = strtoull(optarg, NULL, 0); break;
 		case 's': opt.seed = strtoull(optarg, NULL, 0); break;
 		case 'i': opt.one = strtoull(optarg, NULL, 0); opt.only_one = true; break;
 		case 'm': opt.mask = (u32)strtoul(optarg, NULL, 0); break;
 		case 'j': opt.jobs = (u32)strtoul(optarg, NULL, 0); break;
 		case 'k': opt.keep = realpath(optarg, NULL); break;
 		case 'h': opt.show = (u32)strtoul(optarg, NULL, 0); break;
-		case 'w': df_ours_wrong = true; break;
+		case 'w': if (!parse_wrong(optarg)) return false; break;
 		default: return false;
 		}
 	}

@@ -10,7 +10,7 @@
 #include "differ.h"
 
 struct ctl ctl = { .quiet = true };
-bool df_ours_wrong;
+enum df_wrong df_ours_wrong;
 
 static char complaint[DF_TEXT];
 
@@ -132,10 +132,9 @@ static void map_head(struct vd_chain *chain, struct df_answer *a)
 	}
 }
 
-/* For the control: a bit of a sector with data in it, and a place in the map. */
-static void spoil(struct df_answer *a)
+/* For the controls: a bit of the first data. */
+static void spoil_content(struct df_piece *p)
 {
-	struct df_piece *p = &a->pieces[0];
 	u64 i;
 
 	for (i = 0; i < p->len; i++) {
@@ -143,6 +142,38 @@ static void spoil(struct df_answer *a)
 			continue;
 		p->data[i] ^= 0x80;
 		return;
+	}
+}
+
+/* A place in the map, one sector off. */
+static void spoil_map(struct df_answer *a)
+{
+	u32 i;
+
+	for (i = 0; i < a->nr_map; i++) {
+		if (!a->map[i].has_offset)
+			continue;
+		a->map[i].offset += DF_SECTOR;
+		return;
+	}
+}
+
+/* Or a refusal whose reason is not so. */
+static void spoil(struct df_answer *a)
+{
+	switch (df_ours_wrong) {
+	case DF_RIGHT:
+		break;
+	case DF_WRONG_CONTENT:
+		spoil_content(&a->pieces[0]);
+		break;
+	case DF_WRONG_MAP:
+		spoil_map(a);
+		break;
+	case DF_WRONG_REFUSAL:
+		a->opened = false;
+		snprintf(a->text, sizeof(a->text),
+			 "header: numGTEsPerGT at byte 44 is 511, legal is 512");
 	}
 }
 
@@ -162,8 +193,7 @@ static void read_disk(const struct image_set *set, struct df_answer *a)
 	map_head(open.chain, a);
 	vd_unit_release(&unit);
 	chain_close(&open);
-	if (df_ours_wrong)
-		spoil(a);
+	spoil(a);
 }
 
 void df_ours(const struct df_image *img, struct df_answer *a)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@
 
 #define LIMIT_MEMORY	(3ULL << 30)
 #define LIMIT_SECONDS	4
+#define LIMIT_SAID	(4U << 20)	/* twice what all sectors of a disk unreadable come to */
 #define LIMIT_FILE	(DF_HEAD + (1U << 20))
 #define LIMIT_MS	60000
+#define STEP_MS		100
 
 /*
  * No socket of any kind, for us and all that we start. The answer is "not
@@ -65,9 +68,28 @@ static void __attribute__((noreturn)) child(const char *const *argv, const char 
 	_exit(127);
 }
 
+static bool says_too_much(const char *err)
+{
+	struct stat st;
+
+	return !stat(err, &st) && st.st_size > LIMIT_SAID;
+}
+
+/* False: it had to be killed. */
+static bool wait_for(int pidfd, const char *err)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int ms;
+
+	for (ms = 0; ms < LIMIT_MS && !says_too_much(err); ms += STEP_MS)
+		if (poll(&p, 1, STEP_MS) > 0)
+			return true;
+	return false;
+}
+
 bool df_run(const char *const *argv, const char *out, const char *err, struct df_run *run)
 {
-	struct pollfd p = { .events = POLLIN };
+	int pidfd;
 	pid_t pid;
 	bool good;
 
@@ -77,16 +99,13 @@ bool df_run(const char *const *argv, const char *out, const char *err, struct df
 		return false;
 	if (!pid)
 		child(argv, out, err);
-	p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	while (p.fd >= 0 && poll(&p, 1, LIMIT_MS) <= 0) {
-		if (errno == EINTR)
-			continue;
-		run->late = true;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0)
+		run->late = !wait_for(pidfd, err);
+	if (run->late)
 		kill(pid, SIGKILL);
-		break;
-	}
-	good = waitpid(pid, &run->status, 0) == pid && p.fd >= 0;
-	if (p.fd >= 0)
-		close(p.fd);
+	good = waitpid(pid, &run->status, 0) == pid && pidfd >= 0;
+	if (pidfd >= 0)
+		close(pidfd);
 	return good && !(WIFEXITED(run->status) && WEXITSTATUS(run->status) == 127);
 }

@@ -57,6 +57,25 @@ static bool no_parent(const struct df_image *img, const char *text)
 	return !df_value(img, "parentFileNameHint", value) || !is_file(img, value);
 }
 
+/* Its text, if it is one, does not begin as a descriptor does. */
+static bool parent_no_image(const struct df_image *img, const char *text)
+{
+	char line[DF_LINE] = "";
+	struct df_text t;
+	u32 i;
+
+	for (i = 1; i < img->view.nr; i++) {
+		if (strcmp(img->name[i], "image1.vmdk"))
+			continue;
+		if (!df_descriptor(img, i, &t))
+			return true;
+		while (!line[0] && df_next_line(&t, line))
+			;
+		return !df_signature(line);
+	}
+	return false;
+}
+
 static bool parent_cid(const struct df_image *img, const char *text)
 {
 	char parent[DF_LINE], value[DF_LINE];
@@ -137,6 +156,7 @@ const struct df_rule df_file_rules[] = {
 	{ "not found", missing, "the file of an extent is not there" },
 	{ "parent '", no_parent, "the parent is not there: what only it holds would read as zeros" },
 	{ "wants a parent with CID", parent_cid, "the parent's CID is not the one that the child was made of" },
+	{ "is in no format that", parent_no_image, "the parent has not the signature of a descriptor" },
 	{ "lies outside the image's directory", outside, "a name leads out of the image's directory: an image could name any file of the host" },
 	{ "is used twice", used_twice, "one file is used for two parts of the disk" },
 	{ "is empty", empty, "a raw image of no bytes" },

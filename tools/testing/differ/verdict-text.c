@@ -185,12 +185,28 @@ static bool is_windows(const char *line)
 	return strchr(p, '\\') || (*p == '"' && p[1] && p[2] == ':');
 }
 
-static bool version_odd(const struct df_image *img, const char *text)
+/* Has a descriptor of the image @key with such a value? */
+static bool any_value(const struct df_image *img, const char *key, bool (*is)(const char *value))
 {
 	char value[DF_LINE];
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (df_value_in(img, i, key, value) && is(value))
+			return true;
+	return false;
+}
+
+static bool is_odd_version(const char *value)
+{
 	u64 n;
 
-	return df_value(img, "version", value) && (!df_decimal(value, &n) || !n || n > 3);
+	return !df_decimal(value, &n) || !n || n > 3;
+}
+
+static bool version_odd(const struct df_image *img, const char *text)
+{
+	return any_value(img, "version", is_odd_version);
 }
 
 /* In any of the descriptors: the sentence does not always say which. */
@@ -226,43 +242,57 @@ static bool first_not_sparse(const struct df_image *img, const char *text)
 	return false;
 }
 
+static bool is_not_no(const char *value)
+{
+	return strcasecmp(value, "no");
+}
+
 static bool native(const struct df_image *img, const char *text)
 {
-	char value[DF_LINE];
-
-	return df_value(img, "isNativeSnapshot", value) && strcasecmp(value, "no");
+	return any_value(img, "isNativeSnapshot", is_not_no);
 }
 
 static bool hint_alone(const struct df_image *img, const char *text)
 {
 	char value[DF_LINE];
+	u32 i;
 
-	return df_value(img, "parentFileNameHint", value) &&
-	       (!df_value(img, "parentCID", value) || !strcasecmp(value, "ffffffff"));
+	for (i = 0; i < img->view.nr; i++)
+		if (df_value_in(img, i, "parentFileNameHint", value) &&
+		    (!df_value_in(img, i, "parentCID", value) || !strcasecmp(value, "ffffffff")))
+			return true;
+	return false;
+}
+
+static bool is_odd_sector(const char *value)
+{
+	u64 n;
+
+	return df_decimal(value, &n) && n != 512 && n != 4096;
 }
 
 static bool sector_size(const struct df_image *img, const char *text)
 {
-	char value[DF_LINE];
-	u64 n;
-
-	return df_value(img, "ddb.logicalSectorSize", value) && df_decimal(value, &n) &&
-	       n != 512 && n != 4096;
+	return any_value(img, "ddb.logicalSectorSize", is_odd_sector);
 }
 
-static bool device_type(const struct df_image *img, const char *text)
+static bool is_device_type(const char *value)
 {
 	static const char *const types[] = {
 		"fullDevice", "partitionedDevice", "vmfsRDM", "vmfsRawDeviceMap", "vmfsRDMP",
 		"vmfsPassthroughRawDeviceMap", "vmfsRaw",
 	};
-	char value[DF_LINE];
 	u32 i;
 
-	for (i = 0; df_value(img, "createType", value) && i < ARRAY_SIZE(types); i++)
+	for (i = 0; i < ARRAY_SIZE(types); i++)
 		if (!strcasecmp(value, types[i]))
 			return true;
 	return false;
+}
+
+static bool device_type(const struct df_image *img, const char *text)
+{
+	return any_value(img, "createType", is_device_type);
 }
 
 static bool key_encrypts(const struct df_image *img, const char *text)
@@ -300,23 +330,14 @@ static bool noise(const struct df_image *img, const char *text)
 /* No magic, and no signature in the first line that is not empty. */
 static bool no_signature(const struct df_image *img, const char *text)
 {
-	static const char want[] = "#diskdescriptorfile";
-	char line[DF_LINE] = "", packed[DF_LINE], key[DF_LINE], value[DF_LINE];
+	char line[DF_LINE] = "";
 	struct df_text t;
-	size_t n = 0;
-	char *p;
 
 	if (!df_descriptor_of(img, text, &t))
 		return true;
 	while (!line[0] && df_next_line(&t, line))
 		;
-	if (df_key(line, key, value) && !strcasecmp(key, "version"))
-		return false;
-	for (p = line; *p; p++)
-		if (*p != ' ' && *p != '\t')
-			packed[n++] = *p;
-	packed[n] = '\0';
-	return strncasecmp(packed, want, sizeof(want) - 1);
+	return !df_signature(line);
 }
 
 LINE_RULE(control, has_control(line))

@@ -48,10 +48,14 @@ bool df_next_line(struct df_text *t, char *line);
 bool df_said_line(const struct df_image *img, const char *sentence, char *line);
 /* @line is "key = value": false, or both parts, trimmed. */
 bool df_key(const char *line, char *key, char *value);
+/* The value of @key in the descriptor of a file, without quotes. */
+bool df_value_in(const struct df_image *img, u32 file, const char *key, char *value);
 /* The first value of @key in any descriptor of the image, without quotes. */
 bool df_value(const struct df_image *img, const char *key, char *value);
 /* Does a line begin with RW, RDONLY or NOACCESS, in any case? */
 bool df_is_extent(const char *line);
+/* Is it the first line of a descriptor? */
+bool df_signature(const char *line);
 /* The words of an extent line; @word[i] has 40 bytes; returns how many, 4 at most. */
 u32 df_words(const char *line, char word[4][40]);
 bool df_decimal(const char *s, u64 *n);
