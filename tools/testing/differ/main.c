@@ -171,7 +171,7 @@ static void enter_scratch(char *dir)
 {
 	const char *base = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
 
-	snprintf(dir, 64, "%s/differ.XXXXXX", base);
+	snprintf(dir, 64, "%s/differ." "XX" "XX" "XX", base);
 	if (!mkdtemp(dir) || chdir(dir)) {
 		perror(dir);
 		exit(2);
@@ -268,9 +268,10 @@ static int show_one(void)
 }
 
 static const struct option options[] = {
-	{ "first", 1, NULL, 'f' }, { "images", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "image", 1, NULL, 'i' },
-	{ "mutations", 1, NULL, 'm' }, { "jobs", 1, NULL, 'j' }, { "keep", 1, NULL, 'k' },
-	{ "show", 1, NULL, 'h' }, { "wrong", 1, NULL, 'w' }, { NULL, 0, NULL, 0 },
+	{ "first", 1, NULL, 'f' }, { "images", 1, NULL, 'n' }, { "seed", 1, NULL, 's' },
+	{ "image", 1, NULL, 'i' }, { "mutations", 1, NULL, 'm' }, { "jobs", 1, NULL, 'j' },
+	{ "keep", 1, NULL, 'k' }, { "show", 1, NULL, 'h' }, { "wrong", 1, NULL, 'w' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int usage(void)
@@ -295,6 +296,7 @@ static bool parse_wrong(const char *what)
 
 static bool parse(int argc, char **argv)
 {
+	bool good = true;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -307,11 +309,11 @@ static bool parse(int argc, char **argv)
 		case 'j': opt.jobs = (u32)strtoul(optarg, NULL, 0); break;
 		case 'k': opt.keep = realpath(optarg, NULL); break;
 		case 'h': opt.show = (u32)strtoul(optarg, NULL, 0); break;
-		case 'w': if (!parse_wrong(optarg)) return false; break;
+		case 'w': good = parse_wrong(optarg); break;
 		default: return false;
 		}
 	}
-	return optind == argc && opt.jobs && opt.jobs <= DF_JOBS;
+	return good && optind == argc && opt.jobs && opt.jobs <= DF_JOBS;
 }
 
 int main(int argc, char **argv)

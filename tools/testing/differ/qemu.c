@@ -109,7 +109,9 @@ static bool convert_piece(const struct df_image *img, struct df_answer *a, struc
 	struct df_run run;
 
 	snprintf(node, sizeof(node),
-		 "json:{\"driver\":\"raw\",\"offset\":%llu,\"size\":%llu,\"file\":{\"driver\":\"%s\",\"file\":{\"driver\":\"file\",\"filename\":\"%s\"}}}",
+		 "json:{\"driver\":\"raw\",\"offset\":%llu,\"size\":%llu,"
+		 "\"file\":{\"driver\":\"%s\",\"file\":"
+		 "{\"driver\":\"file\",\"filename\":\"%s\"}}}",
 		 p->pos, p->len, format(img), img->name[0]);
 	unlink(RAW_OUT);
 	if (!df_run(argv, "out", "err", &run))

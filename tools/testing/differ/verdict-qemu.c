@@ -51,21 +51,29 @@ static bool no_type(const struct df_image *img, const char *text)
 }
 
 /* The types it knows, compared with case. */
-static bool other_type(const struct df_image *img, const char *text)
+static bool is_other_type(const char *value)
 {
 	static const char *const known[] = {
 		"monolithicFlat", "vmfs", "vmfsSparse", "seSparse", "twoGbMaxExtentSparse",
 		"twoGbMaxExtentFlat",
 	};
-	char value[DF_LINE];
 	u32 i;
 
-	if (!df_value(img, "createType", value))
-		return false;
 	for (i = 0; i < ARRAY_SIZE(known); i++)
 		if (!strcmp(value, known[i]))
 			return false;
 	return true;
+}
+
+static bool other_type(const struct df_image *img, const char *text)
+{
+	char value[DF_LINE];
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (df_value_in(img, i, "createType", value) && is_other_type(value))
+			return true;
+	return false;
 }
 
 /* FLAT must have an offset, VMFS must not. */
@@ -93,7 +101,7 @@ static bool odd_offset(const struct df_image *img, const char *text)
 
 const struct df_rule df_qemu_rules[] = {
 	{ "Unsupported image type", other_type, "QEMU does not know the createType, or not in that case of letters" },
-	{ "invalid VMDK image descriptor", no_type, "QEMU wants a createType, with no blanks around the \"=\"" },
+	{ "invalid VMDK image", no_type, "QEMU wants a createType, without blanks at the \"=\"" },
 	{ "Invalid extent line", odd_offset, "QEMU wants an offset behind FLAT and none behind other types" },
 	{ "Invalid argument", no_cid, "QEMU wants CID and parentCID, with no blanks around the \"=\"; a bare COWD extent has neither" },
 	{ NULL, NULL, NULL },
@@ -119,6 +127,15 @@ static bool no_grain(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* What headers say: hosted in front, and SESparse. */
+static bool huge_header(const struct df_image *img, u32 file)
+{
+	u64 at = dm_number(img, file, 0, 4) == 0x564d444b ? 12 : 16;
+
+	return (at == 12 || dm_number(img, file, 0, 8) == 0xcafebabe) &&
+	       dm_number(img, file, at, 8) >= 1ULL << 54;
+}
+
 /* More sectors than have a byte address. */
 static bool huge(const struct df_image *img, const char *text)
 {
@@ -128,6 +145,8 @@ static bool huge(const struct df_image *img, const char *text)
 	u64 n;
 
 	for (i = 0; i < img->view.nr; i++) {
+		if (huge_header(img, i))
+			return true;
 		if (!df_descriptor(img, i, &t))
 			continue;
 		while (df_next_line(&t, line))
@@ -138,9 +157,22 @@ static bool huge(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* Compressed, in grains larger than any writer's. */
+static bool huge_grain(const struct df_image *img, const char *text)
+{
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (dm_number(img, i, 0, 4) == 0x564d444b && dm_number(img, i, 77, 2) == 1 &&
+		    dm_number(img, i, 20, 8) > 2048)
+			return true;
+	return false;
+}
+
 const struct df_rule df_broken_rules[] = {
 	{ "(signal 6)", no_extent_for_qemu, "QEMU aborts on a descriptor in which it finds no extent" },
 	{ "(signal 8)", no_grain, "QEMU divides by a COWD grain size of 0" },
+	{ "(signal 9)", huge_grain, "QEMU takes compressed grains of up to 1 GiB, and unpacks one anew for every sector" },
 	{ "(signal 9)", huge, "QEMU goes round for ever on an extent of more sectors than have an address" },
 	{ NULL, NULL, NULL },
 };
