@@ -254,6 +254,19 @@ static int hand_over(struct attach *a, struct image_set *set, struct klink *nl)
 	return ret;
 }
 
+/* What the kernel would refuse, the plan must not promise. */
+static int tell_plan(const struct image_set *set)
+{
+	struct open_chain open;
+	int ret = chain_open(set, &open);
+
+	if (ret)
+		return ret;
+	chain_close(&open);
+	print_plan(set);
+	return 0;
+}
+
 static int attach(struct attach *a, char *const *paths, int nr)
 {
 	struct image_set set;
@@ -264,7 +277,7 @@ static int attach(struct attach *a, char *const *paths, int nr)
 	if (ret)
 		return ret;
 	if (a->image.dry_run) {
-		print_plan(&set);
+		ret = tell_plan(&set);
 		goto out_set;
 	}
 	ret = klink_connect(&nl, KLINK_LOAD);
