@@ -230,6 +230,11 @@ $(BUILD)/libctl.a: $(filter-out %/vdctl.o %/parse-child.o,$(CTLOBJ))
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/differ: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk.a
 	$(CC) $(CFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs $(PKGS)) -lcmocka -lz
+.PHONY: hostile-open
+hostile-open: $(BUILD)/hostile-open
+$(BUILD)/hostile-open: tools/testing/hostile/open.c $(BUILD)/libvdisk-asan.a
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
+		$(VDINC) -o $@ $< $(BUILD)/libvdisk-asan.a -lz
 
 GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""expected.tsv, and what is on a disk by it.
+
+    case how verdict answer disk sentence rule
+
+verdict refuse: opening fails with @answer and @sentence. open: it works, the disk is as @disk says,
+and where that has a "!" a read fails with @answer and @sentence; else @sentence, unless "-", is a
+warning. check: `vdctl check` exits with @answer and says @sentence.
+
+disk: size, then POS+LEN=BYTE or POS+LEN! for each part that is not zeros; numbers like 4K or 1M-512.
+"""
+import errno
+import os
+import random
+import re
+from collections import namedtuple
+
+MIB = 1 << 20
+UNITS = {"s": 512, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# The word that vdctl says for it in JSON, its exit code, and the errno behind both.
+ANSWERS = {
+    "EUCLEAN": ("image_damaged", 5, errno.EUCLEAN),
+    "EOPNOTSUPP": ("unsupported", 5, errno.EOPNOTSUPP),
+    "EACCES": ("no_access", 1, errno.EACCES),
+    "reference_refused": ("reference_refused", 6, None),
+    "chain_loops": ("chain_loops", 5, None),
+    "parent_changed": ("parent_changed", 5, None),
+    "parent_missing": ("parent_missing", 3, None),
+    "extent_missing": ("extent_missing", 3, None),
+    "used_twice": ("used_twice", 5, None),
+    "too_deep": ("unsupported", 5, None),
+    "has_children": ("has_children", 5, None),
+    "not_an_image": ("not_an_image", 1, None),
+    "not_found": ("not_found", 3, None),
+    "read_only": ("read_only", 5, None),
+    "format_not_said": ("format_not_said", 2, None),
+}
+
+IMAGES = {"ro": "disk.vmdk", "rw": "disk.vmdk", "check": "disk.vmdk", "split": "split.vmdk",
+          "split-rw": "split.vmdk", "raw": "disk.raw", "raw-rw": "disk.raw", "auto": "disk.raw",
+          "auto-rw": "disk.raw"}
+
+Row = namedtuple("Row", "case how verdict answer disk sentence rule")
+Piece = namedtuple("Piece", "pos end byte")    # byte None: reads fail
+
+
+def load(path):
+    rows = []
+    with open(path, encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            if line.startswith("#") or not line.strip():
+                continue
+            words = line.rstrip("\n").split("\t")
+            if len(words) != 7 or words[2] not in ("refuse", "open", "check"):
+                raise ValueError(f"{path}:{number}: {len(words)} columns, {words[2:3]}")
+            rows += [Row(words[0], how, *words[2:]) for how in words[1].split(",")]
+    return rows
+
+
+def writes(row):
+    return row.how.endswith("rw")
+
+
+def is_raw(row):
+    return row.how.startswith("raw")
+
+
+def number(text):
+    total = 0
+    for sign, digits, unit in re.findall(r"([+-]?)(\d+)([sKMGT]?)", text):
+        value = int(digits) * UNITS.get(unit, 1)
+        total += -value if sign == "-" else value
+    return total
+
+
+class Disk:
+    """What should be read."""
+
+    def __init__(self, text):
+        size, *parts = text.split()
+        self.size = number(size)
+        self.pieces = []
+        for part in parts:
+            pos, length, how = re.fullmatch(r"(\S+)\+(\w+)(!|=\w\w)", part).groups()
+            pos = number(pos)
+            byte = None if how == "!" else int(how[1:], 16)
+            self.pieces.append(Piece(pos, pos + number(length), byte))
+
+    def fails(self):
+        return [p for p in self.pieces if p.byte is None]
+
+    def bytes(self, pos, end):
+        data = bytearray(end - pos)
+        for p in self.pieces:
+            start, stop = max(p.pos, pos), min(p.end, end)
+            if start < stop and p.byte is not None:
+                data[start - pos:stop - pos] = bytes([p.byte]) * (stop - start)
+        return bytes(data)
+
+    def looks(self):
+        """Ranges to read: both ends, around each piece, ten anywhere; cut where reads fail."""
+        rng = random.Random(self.size)
+        spots = [(0, MIB), (self.size - MIB, self.size)]
+        for p in self.pieces:
+            spots += [(p.pos - 4096, min(p.pos + MIB, p.end)),
+                      (max(p.end - MIB, p.pos), p.end + 4096)]
+        spots += [(pos * 512, pos * 512 + 4096)
+                  for pos in (rng.randrange(max(self.size // 512, 1)) for _ in range(10))]
+        spots = sorted((max(a, 0), min(b, self.size)) for a, b in spots)
+        merged = []
+        for a, b in spots:
+            if merged and a <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], b)
+            elif a < b:
+                merged.append([a, b])
+        return [part for a, b in merged for part in self.good_parts(a, b)]
+
+    def good_parts(self, a, b):
+        for p in sorted(self.fails()):
+            if p.pos < b and a < p.end:
+                if a < p.pos:
+                    yield a, p.pos
+                a = p.end
+        if a < b:
+            yield a, b
+
+    def compare(self, read):
+        """read(pos, length) gives bytes or an errno's name. What is wrong, or None."""
+        for a, b in self.looks():
+            got = read(a, b - a)
+            if got != self.bytes(a, b):
+                return f"[{a}, {b}): {describe(got, self.bytes(a, b), a)}"
+        return None
+
+    def compare_failing(self, read, want):
+        for p in self.fails():
+            for pos in {p.pos, p.end - 512}:
+                got = read(pos, 512)
+                if got != want:
+                    return f"at {pos}: {got if isinstance(got, str) else 'data'}, not {want}"
+        return None
+
+
+def describe(got, want, at):
+    if isinstance(got, str):
+        return f"{got}, not data"
+    if len(got) != len(want):
+        return f"{len(got)} bytes"
+    first = next(i for i in range(len(got)) if got[i] != want[i])
+    return f"byte {at + first} is {got[first]:02x}, not {want[first]:02x}"
+
+
+def image(root, row):
+    return os.path.join(root, "cases", row.case, IMAGES[row.how])
