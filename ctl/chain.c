@@ -28,18 +28,52 @@ static void keep_complaint(const char *text)
 		snprintf(complaint, sizeof(complaint), "%s", text);
 }
 
+/* The segment that an error's text is about, or nr_segs. */
+static u32 find_segment(const struct image_set *set, const struct vd_error *err)
+{
+	unsigned long long start;
+	unsigned int image, nr;
+
+	if (sscanf(err->text, "image %u, segment at byte %llu:", &image, &start) == 2) {
+		for (nr = 0; nr < set->nr_segs; nr++)
+			if (set->segs[nr].image == image && set->segs[nr].start == start)
+				break;
+		return nr;
+	}
+	if (sscanf(err->text, "image %u, segment %u:", &image, &nr) == 2)
+		return min(nr, set->nr_segs);
+	/* Where there is one only, its number is left out. */
+	return set->nr_segs == 1 && (err->code == -EUCLEAN || err->code == -EOPNOTSUPP) ? 0 :
+	       set->nr_segs;
+}
+
+/* Core and kernel know segments by number or place; the user knows files. */
+void hint_extent(const struct image_set *set, const struct vd_error *err)
+{
+	u32 nr = find_segment(set, err);
+	u32 member = nr < set->nr_segs ? set->segs[nr].member : VDISK_NO_MEMBER;
+
+	if (member < set->nr_members && member != set->images[0].member)
+		ctl_hint("that extent is %s", set->members[member].path);
+}
+
 int chain_error(int err, const struct image_set *set, u64 pos)
 {
+	struct vd_error found = { .code = err };
 	bool damaged = err == -EUCLEAN;
+	int ret;
 
 	if (err == -EACCES)
 		return ctl_error(CTL_FAIL, "no_access", set->images[0].path,
 				 "at byte %llu of the disk: an extent that the image marks NOACCESS",
 				 (unsigned long long)pos);
-	return ctl_error(damaged ? CTL_IMAGE : CTL_FAIL, damaged ? "image_damaged" : "io",
-			 set->images[0].path,
-			 "at byte %llu of the disk: %s%s%s", (unsigned long long)pos, complaint,
-			 complaint[0] ? ": " : "", strerror(-err));
+	ret = ctl_error(damaged ? CTL_IMAGE : CTL_FAIL, damaged ? "image_damaged" : "io",
+			set->images[0].path,
+			"at byte %llu of the disk: %s%s%s", (unsigned long long)pos, complaint,
+			complaint[0] ? ": " : "", strerror(-err));
+	memcpy(found.text, complaint, sizeof(found.text));
+	hint_extent(set, &found);
+	return ret;
 }
 
 int chain_open(const struct image_set *set, struct open_chain *out)
@@ -55,6 +89,7 @@ int chain_open(const struct image_set *set, struct open_chain *out)
 		.nr_patches = set->nr_patches,
 	};
 	u32 i;
+	int ret;
 
 	vd_log_hook = keep_complaint;
 	memset(out, 0, sizeof(*out));
@@ -73,7 +108,9 @@ int chain_open(const struct image_set *set, struct open_chain *out)
 		return 0;
 err:
 	chain_close(out);
-	return ctl_vd_error(&err, set->images[0].path);
+	ret = ctl_vd_error(&err, set->images[0].path);
+	hint_extent(set, &err);
+	return ret;
 }
 
 void chain_close(struct open_chain *open)

@@ -155,8 +155,10 @@ static int option(struct attach *a, int id, const char *arg)
 }
 
 /* The kernel says -EOPNOTSUPP for a format whose module it cannot load. */
-static int refused(const struct klink *nl, const char *path)
+static int refused(const struct klink *nl, const struct image_set *set)
 {
+	const char *path = set->images[0].path;
+	struct vd_error err = { .code = nl->error };
 	int ret;
 
 	if (strstr(nl->extack, "is not available")) {
@@ -165,6 +167,8 @@ static int refused(const struct klink *nl, const char *path)
 		return CTL_MODULE;
 	}
 	ret = klink_error(nl, path);
+	snprintf(err.text, sizeof(err.text), "%.*s", (int)sizeof(err.text) - 1, nl->extack);
+	hint_extent(set, &err);
 	if (nl->error == -EEXIST)
 		ctl_hint("vdctl list; without --node the first free number is taken");
 	return ret;
@@ -245,7 +249,7 @@ static int hand_over(struct attach *a, struct image_set *set, struct klink *nl)
 		a->req.flags |= VDISK_F_RDONLY | VDISK_F_HARD_RDONLY;
 	a->req.set = set;
 	if (klink_attach(nl, &a->req, &reply))
-		return refused(nl, set->images[0].path);
+		return refused(nl, set);
 	set_delete_log(set);
 	if (!a->no_wait)
 		node_wait(&reply);

@@ -224,6 +224,8 @@ int chain_open(const struct image_set *set, struct open_chain *out);
 void chain_close(struct open_chain *open);
 /* Reports that vd_map() or vd_read() at @pos gave @err. */
 int chain_error(int err, const struct image_set *set, u64 pos);
+/* If an error of the core or the kernel is about an extent: a hint which file that is. */
+void hint_extent(const struct image_set *set, const struct vd_error *err);
 void set_tables(const struct image_set *set, struct vdisk_image_desc *images);
 
 /* check-set.c */
