@@ -43,13 +43,25 @@ static void judge_layout(struct image_set *set, struct verdict *v)
 			    layout->flags & VD_LAYOUT_ONLY_CBT);
 }
 
-/* A flat file that ends early would have to grow. */
-static void judge_flat(const struct set_member *m, const struct vdisk_segment_desc *seg,
-		       struct verdict *v)
+/*
+ * A flat file whose last sector is cut short would have to grow. One that lacks
+ * more cannot be read either: no reason for read-only.
+ */
+static int judge_flat(const struct set_image *top, const struct set_member *m,
+		      const struct vdisk_segment_desc *seg, struct verdict *v)
 {
-	if (seg->offset > m->size || seg->len > m->size - seg->offset)
-		verdict_add(v, xasprintf("the extent %s ends before the part of the disk that it holds",
-					 path_base(m->path)), false);
+	u64 end = seg->offset + seg->len;
+
+	if (end <= m->size)
+		return 0;
+	if (end > ((m->size + 511) & ~511ULL))
+		return ctl_error(CTL_IMAGE, "image_damaged", top->path,
+				 "the flat extent %s ends at byte %llu, but the disk needs it up to byte %llu",
+				 path_base(m->path), (unsigned long long)m->size,
+				 (unsigned long long)end);
+	verdict_add(v, xasprintf("the extent %s ends before the part of the disk that it holds",
+				 path_base(m->path)), false);
+	return 0;
 }
 
 static int judge_extent(struct image_set *set, const struct vdisk_segment_desc *seg,
@@ -89,7 +101,7 @@ static int judge(struct image_set *set, struct verdict *v)
 		if (seg->member == VDISK_NO_MEMBER)
 			continue;
 		if (seg->kind == VDISK_SEG_RAW)
-			judge_flat(&set->members[seg->member], seg, v);
+			ret = judge_flat(top, &set->members[seg->member], seg, v);
 		else
 			ret = judge_extent(set, seg, v);
 	}

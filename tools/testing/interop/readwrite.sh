@@ -117,10 +117,14 @@ rw_reasons() {
 	may_not "I/O filter" "filter" "$rw/d.vmdk"
 	text "$rw/d.vmdk" vmfs 'RW 4096 VMFS "flat.vmdk"' 'ddb.sidecars = "a.vmfd"'
 	may_not "sidecar" "sidecar" "$rw/d.vmdk"
-	text "$rw/d.vmdk" seSparse 'RW 4096 SESPARSE "s1.vmdk"'
-	may_not "SESparse" "SESparse" "$rw/d.vmdk"
+	python3 "$here/../hostile/generate.py" "$rw/other" sesparse-control
+	may_not "SESparse" "SESparse" "$rw/other/cases/sesparse-control/disk.vmdk"
+	head -c $((4096 * 512 - 100)) "$rw/flat.vmdk" >"$rw/short.vmdk"
+	text "$rw/d.vmdk" vmfs 'RW 4096 VMFS "short.vmdk"'
+	may_not "flat file without its last bytes" "short.vmdk ends" "$rw/d.vmdk"
 	text "$rw/d.vmdk" vmfs 'RW 4104 VMFS "flat.vmdk"'
-	may_not "flat file too short" "flat.vmdk ends" "$rw/d.vmdk"
+	refused "readwrite: a flat file without its last sectors" 5 "ends at" \
+		attach --dry-run "$rw/d.vmdk"
 	text "$rw/d.vmdk" vmfs 'RW 4096 VMFS "flat.vmdk"' 'CID=1010a8cd'
 	may_not "two lines with the CID" "twice" "$rw/d.vmdk"
 
