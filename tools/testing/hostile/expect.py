@@ -7,7 +7,8 @@ verdict refuse: opening fails with @answer and @sentence. open: it works, the di
 and where that has a "!" a read fails with @answer and @sentence; else @sentence, unless "-", is a
 warning. check: `vdctl check` exits with @answer and says @sentence.
 
-disk: size, then POS+LEN=BYTE or POS+LEN! for each part that is not zeros; numbers like 4K or 1M-512.
+disk: size, then POS+LEN=BYTE or POS+LEN! for each part that is not zeros, or POS+LEN@FILE (of the
+case's directory); numbers like 4K or 1M-512.
 """
 import errno
 import os
@@ -23,6 +24,7 @@ ANSWERS = {
     "EUCLEAN": ("image_damaged", 5, errno.EUCLEAN),
     "EOPNOTSUPP": ("unsupported", 5, errno.EOPNOTSUPP),
     "EACCES": ("no_access", 1, errno.EACCES),
+    "invalid": ("failed", 1, errno.EINVAL),
     "reference_refused": ("reference_refused", 6, None),
     "chain_loops": ("chain_loops", 5, None),
     "parent_changed": ("parent_changed", 5, None),
@@ -32,6 +34,7 @@ ANSWERS = {
     "too_deep": ("unsupported", 5, None),
     "has_children": ("has_children", 5, None),
     "not_an_image": ("not_an_image", 1, None),
+    "loop": ("failed", 1, None),
     "not_found": ("not_found", 3, None),
     "read_only": ("read_only", 5, None),
     "format_not_said": ("format_not_said", 2, None),
@@ -42,7 +45,7 @@ IMAGES = {"ro": "disk.vmdk", "rw": "disk.vmdk", "check": "disk.vmdk", "split": "
           "auto-rw": "disk.raw"}
 
 Row = namedtuple("Row", "case how verdict answer disk sentence rule")
-Piece = namedtuple("Piece", "pos end byte")    # byte None: reads fail
+Piece = namedtuple("Piece", "pos end byte")    # byte: a number, a file's name, None: reads fail
 
 
 def load(path):
@@ -77,14 +80,16 @@ def number(text):
 class Disk:
     """What should be read."""
 
-    def __init__(self, text):
+    def __init__(self, text, directory="."):
+        self.directory = directory
         size, *parts = text.split()
         self.size = number(size)
         self.pieces = []
         for part in parts:
-            pos, length, how = re.fullmatch(r"(\S+)\+(\w+)(!|=\w\w)", part).groups()
+            pos, length, how = re.fullmatch(r"([-\w]+)\+([-\w]+)(!|=\w\w|@.+)", part).groups()
             pos = number(pos)
-            byte = None if how == "!" else int(how[1:], 16)
+            byte = {"!": None, "@": how[1:]}.get(how[0], how[1:])
+            byte = int(byte, 16) if how[0] == "=" else byte
             self.pieces.append(Piece(pos, pos + number(length), byte))
 
     def fails(self):
@@ -95,8 +100,15 @@ class Disk:
         for p in self.pieces:
             start, stop = max(p.pos, pos), min(p.end, end)
             if start < stop and p.byte is not None:
-                data[start - pos:stop - pos] = bytes([p.byte]) * (stop - start)
+                data[start - pos:stop - pos] = self.piece(p, start, stop)
         return bytes(data)
+
+    def piece(self, p, start, stop):
+        if isinstance(p.byte, int):
+            return bytes([p.byte]) * (stop - start)
+        with open(os.path.join(self.directory, p.byte), "rb") as f:
+            f.seek(start - p.pos)
+            return f.read(stop - start).ljust(stop - start, b"\0")
 
     def looks(self):
         """Ranges to read: both ends, around each piece, ten anywhere; cut where reads fail."""

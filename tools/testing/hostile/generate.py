@@ -9,7 +9,11 @@ import os
 import shutil
 import sys
 
-import hosted    # noqa: F401: these fill the registry
+import chains    # noqa: F401: these fill the registry
+import hosted    # noqa: F401
+import packed    # noqa: F401
+import raws    # noqa: F401
+import texts    # noqa: F401
 from layouts import flat, text, write
 from registry import CASES
 
@@ -17,7 +21,7 @@ from registry import CASES
 def make_outside(directory):
     os.makedirs(directory)
     flat(directory, "secret", {0: (1 << 16, 0x53)}, 1 << 16)
-    write(directory, "base.vmdk", text('RW 128 FLAT "secret" 0', kind="monolithicFlat"))
+    write(directory, "elsewhere.vmdk", text('RW 128 FLAT "secret" 0', kind="monolithicFlat"))
 
 
 def main(argv):

@@ -71,13 +71,31 @@ static bool note_size(size_t size)
 	return true;
 }
 
+static int open_name(const char *name)
+{
+	char path[2 * PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", name[0] == '/' ? "" : dir, name);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | (desc.nr_files ? O_NOFOLLOW : 0));
+}
+
+/* As it is written, or its last part beside the image. */
+static int open_hint(const char *name)
+{
+	int fd = open_name(name);
+	const char *last = name, *p;
+
+	for (p = name; *p; p++)
+		if (*p == '/' || *p == '\\')
+			last = p + 1;
+	return fd < 0 && last != name ? open_name(last) : fd;
+}
+
 static struct vd_file *open_file(const char *name, struct vd_error *err)
 {
 	u32 n = desc.nr_files;
-	char path[2 * PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fds[n] = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	fds[n] = open_hint(name);
 	if (fds[n] < 0) {
 		vd_fail(err, -errno, "%s cannot be opened", name);
 		return NULL;
