@@ -161,12 +161,15 @@ static int vmdk_pin_both(struct vd_segment *seg, const u64 *pos, u32 len, u32 ra
 	return ret;
 }
 
-/* Entry @i of a pinned run, in both copies. */
+/*
+ * Entry @i of a pinned run, in both copies. The one that map asks comes last: who
+ * has the answer and changes the grain can count on a commit that writes both.
+ */
 static void vmdk_set(struct vd_segment *seg, const struct vd_meta_pin *pin, u32 i, u32 gte)
 {
-	vd_meta_set32(seg->meta, &pin[0], pin[0].pos + 4 * (u64)i, gte);
 	if (pin[1].block && !vd_bug(VD_BUG_ONE_COPY))
 		vd_meta_set32(seg->meta, &pin[1], pin[1].pos + 4 * (u64)i, gte);
+	vd_meta_set32(seg->meta, &pin[0], pin[0].pos + 4 * (u64)i, gte);
 }
 
 /*
