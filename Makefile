@@ -19,9 +19,6 @@ UCFLAGS := $(CFLAGS) $(WARN) -D_GNU_SOURCE -DVD_USER -D_FILE_OFFSET_BITS=64 -pth
 LIBSRC  := $(wildcard formats-common/core/*.c formats-common/raw/*.c formats-common/vmdk/*.c) \
 	   $(filter-out %/port-kernel.c,$(wildcard formats-common/port/*.c))
 CTLSRC  := $(wildcard ctl/*.c)
-UNITSRC := $(wildcard tools/testing/unit/test-*.c)
-GUESTSRC := $(wildcard tools/testing/selftests/vdisk/test-*.c)
-GUESTLIB := $(filter-out $(GUESTSRC),$(wildcard tools/testing/selftests/vdisk/*.c))
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/user/%.o)
 ASANOBJ := $(LIBSRC:%.c=$(BUILD)/asan/%.o)
@@ -29,9 +26,7 @@ TSANOBJ := $(LIBSRC:%.c=$(BUILD)/tsan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib unit unit-plain unit-tsan guest-tests m32 demo shell check crash crash-bin mutants mutants-bin bench lint install clean help deps
-.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin fuzz bench lint install clean help deps
-.PHONY: all modules vdctl lib unit unit-tsan guest-tests m32 demo shell check crash crash-bin differ differ-bin bench lint install clean help deps
+.PHONY: all modules vdctl lib m32 demo shell check bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -42,8 +37,7 @@ help:
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every test; ends with "N passed, N failed, N skipped"
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
-## make mutants         each check of a backend removed: does a test fail?
-## make crash          states that a power cut leaves, judged (STATES=100000)
+## make mutants        each check of a backend removed: does a test fail?
 ## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
 ## make differ         mutated images against qemu-img, each difference explained (IMAGES=2000)
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
@@ -105,143 +99,6 @@ $(BUILD)/user/ctl/%.o: ctl/%.c
 
 m32: $(LIB32OBJ)
 
-# Each opens its images through again/, which can open them once more with faults.
-UNITBIN := $(UNITSRC:tools/testing/unit/%.c=$(BUILD)/unit/%)
-UNITHDR := $(wildcard tools/testing/unit/*.h tools/testing/unit/again/*.h)
-AGAIN   := $(patsubst tools/testing/unit/again/%.c,%.o,$(wildcard tools/testing/unit/again/*.c))
-UTFLAGS := $(UCFLAGS) $(VDINC) -Itools/testing/unit
-UTWRAP  := $(addprefix -Wl$(comma)--wrap=,vd_chain_open pread64 pwrite64 fdatasync ftruncate64 fallocate64)
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-unit: $(UNITBIN)
-.SECONDARY: $(AGAIN:%=$(BUILD)/unit/again/%) $(AGAIN:%=$(BUILD)/unit-plain/again/%)
-$(BUILD)/unit/again/%.o: tools/testing/unit/again/%.c $(UNITHDR)
-	@mkdir -p $(@D)
-	$(CC) $(UTFLAGS) $(SANITIZE) -c -o $@ $<
-$(BUILD)/unit/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit/again/%) $(BUILD)/libvdisk-asan.a
-	@mkdir -p $(@D)
-	$(CC) $(UTFLAGS) $(SANITIZE) $(UTWRAP) -o $@ $< $(filter %.o,$^) $(BUILD)/libvdisk-asan.a -lcmocka -lz
-
-# Without a sanitizer, for valgrind.
-# It does not see that a length cannot be negative.
-PLAIN   := -O1 -Wno-stringop-overflow -Wno-array-bounds
-unit-plain: $(UNITBIN:$(BUILD)/unit/%=$(BUILD)/unit-plain/%)
-$(BUILD)/unit-plain/again/%.o: tools/testing/unit/again/%.c $(UNITHDR)
-	@mkdir -p $(@D)
-	$(CC) $(UTFLAGS) $(PLAIN) -c -o $@ $<
-$(BUILD)/unit-plain/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit-plain/again/%) $(BUILD)/libvdisk.a
-	@mkdir -p $(@D)
-	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) $(BUILD)/libvdisk.a -lcmocka -lz
-
-# Those that have threads, again.
-TSANBIN := $(addprefix $(BUILD)/unit-tsan/test-,meta threads)
-unit-tsan: $(TSANBIN)
-$(BUILD)/unit-tsan/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUILD)/libvdisk-tsan.a
-	@mkdir -p $(@D)
-	$(CC) $(UCFLAGS) $(TSAN) $(VDINC) -Itools/testing/unit -o $@ $< $(BUILD)/libvdisk-tsan.a -lcmocka -lz
-
-CRASHSRC := $(wildcard tools/testing/crash/*.c)
-CRASHDEP := $(CRASHSRC) $(wildcard tools/testing/crash/*.h tools/testing/crash/record/*.h tools/testing/unit/*.h)
-CRASHINC := $(VDINC) -Itools/testing/unit -Itools/testing/crash
-crash-bin: $(BUILD)/crash $(BUILD)/crash-asan $(BUILD)/crash-record.so
-$(BUILD)/crash-record.so: $(wildcard tools/testing/crash/record/*)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -shared -o $@ $(filter %.c,$^) -ldl
-$(BUILD)/crash: $(CRASHDEP) $(BUILD)/libvdisk.a
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk.a -lcmocka -lz
-$(BUILD)/crash-asan: $(CRASHDEP) $(BUILD)/libvdisk-asan.a
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
-		$(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk-asan.a -lcmocka -lz
-
-# The backends with removable checks, and what is run without each of them.
-MUTDIR  := $(BUILD)/mutants
-MUTSRC  := $(wildcard formats-common/raw/*.c formats-common/vmdk/*.c)
-MUTOBJ  := $(MUTSRC:%.c=$(MUTDIR)/obj/%.o) $(MUTDIR)/obj/keep.o
-MUTREST := $(filter-out $(MUTSRC:%.c=$(BUILD)/user/%.o),$(LIBOBJ))
-MUTBIN  := $(UNITSRC:tools/testing/unit/%.c=$(MUTDIR)/%)
-mutants-bin: $(MUTBIN) $(MUTDIR)/crash
-$(MUTDIR)/list: tools/testing/mutants/mutate.py $(MUTSRC)
-	@mkdir -p $(@D)
-	python3 tools/testing/mutants/mutate.py $(MUTDIR)/src $@ $(MUTSRC)
-$(MUTDIR)/obj/formats-common/%.o: $(MUTDIR)/list
-	@mkdir -p $(@D)
-	$(CC) $(filter-out $(WARN) -MMD -MP,$(UCFLAGS)) -std=gnu11 -w -O1 $(VDINC) \
-		-I$(dir formats-common/$*) -c -o $@ $(MUTDIR)/src/formats-common/$*.c
-$(MUTDIR)/obj/keep.o: tools/testing/mutants/keep.c
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -c -o $@ $<
-$(MUTDIR)/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit-plain/again/%) $(MUTOBJ) $(MUTREST)
-	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) -lcmocka -lz
-$(MUTDIR)/crash: $(CRASHDEP) $(MUTOBJ) $(MUTREST)
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(CRASHINC) -o $@ $(CRASHSRC) $(MUTOBJ) $(MUTREST) -lcmocka -lz
-# Fuzzers (clang's libFuzzer), and the same programs with coverage of the library.
-FUZZCC  ?= clang-14
-FUZZDIR := tools/testing/fuzz
-FUZZTARGETS := $(patsubst $(FUZZDIR)/target-%.c,%,$(wildcard $(FUZZDIR)/target-*.c))
-FUZZSRC := $(filter-out $(FUZZDIR)/target-%.c $(FUZZDIR)/tool-%.c,$(wildcard $(FUZZDIR)/*.c))
-FUZZSAN := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZCOV := -O1 -fsanitize=fuzzer-no-link,address -fprofile-instr-generate -fcoverage-mapping
-FUZZFLAGS := -g -gdwarf-4 $(WARN) -Wno-missing-field-initializers -Wno-format-nonliteral -D_GNU_SOURCE -DVD_USER \
-	   -D_FILE_OFFSET_BITS=64 -pthread -MMD -MP $(VDINC) -Itools/testing/unit -I$(FUZZDIR)
-
-.PHONY: fuzz-bin fuzz-cov
-fuzz-bin: $(FUZZTARGETS:%=$(BUILD)/fuzz/fuzz-%) $(BUILD)/fuzz/seeds
-fuzz-cov: $(FUZZTARGETS:%=$(BUILD)/fuzz-cov/fuzz-%)
-
-# What is tested is what guides: the fuzzers themselves are not instrumented for that.
-define fuzz_rules
-$(1)/obj/formats-common/%.o: formats-common/%.c
-	@mkdir -p $$(@D)
-	$$(FUZZCC) $$(FUZZFLAGS) $(2) -c -o $$@ $$<
-
-$(1)/obj/$(FUZZDIR)/%.o: $(FUZZDIR)/%.c
-	@mkdir -p $$(@D)
-	$$(FUZZCC) $$(FUZZFLAGS) $(filter -O%,$(2)) -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -c -o $$@ $$<
-
-$(1)/fuzz-%: $(1)/obj/$(FUZZDIR)/target-%.o $(FUZZSRC:%.c=$(1)/obj/%.o) $(LIBSRC:%.c=$(1)/obj/%.o)
-	$$(FUZZCC) $(subst -no-link,,$(2)) -fsanitize=undefined -pthread -o $$@ $$^ -lz
-endef
-$(eval $(call fuzz_rules,$(BUILD)/fuzz,$(FUZZSAN)))
-$(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard tools/testing/unit/*.h) \
-		$(FUZZDIR)/fz-input.h $(BUILD)/libvdisk.a
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(VDINC) -Itools/testing/unit -I$(FUZZDIR) -o $@ \
-		$(filter %.c,$^) $(BUILD)/libvdisk.a -lcmocka -lz
-$(eval $(call fuzz_rules,$(BUILD)/fuzz-cov,$(FUZZCOV)))
-.SECONDARY:
-
-# OUT: the fuzzer of TARGET with NEW instead of FILE.
-.PHONY: fuzz-mutant
-fuzz-mutant: $(BUILD)/fuzz/fuzz-$(TARGET)
-	$(FUZZCC) $(filter-out -MMD -MP,$(FUZZFLAGS)) -w $(FUZZSAN) -I$(dir $(FILE)) -c -o $(OUT).o $(NEW)
-	$(FUZZCC) $(subst -no-link,,$(FUZZSAN)) -pthread -o $(OUT) $(OUT).o $(filter-out %/$(FILE:.c=.o), \
-		$(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZDIR)/target-$(TARGET).c $(FUZZSRC) $(LIBSRC))) -lz
-# Reads mutated images as vdctl does, and compares with qemu-img.
-DIFFERSRC := $(wildcard tools/testing/differ/*.c tools/testing/fuzz/fields.c \
-	tools/testing/fuzz/vmdk.c tools/testing/fuzz/mutate.c tools/testing/fuzz/text.c \
-	tools/testing/fuzz/packed.c)
-DIFFEROBJ := $(DIFFERSRC:%.c=$(BUILD)/user/%.o)
-differ-bin: $(BUILD)/differ
-$(BUILD)/user/tools/testing/%.o: tools/testing/%.c
-	@mkdir -p $(@D)
-	$(CC) $(UCFLAGS) $(VDINC) -Ictl -Itools/testing/unit -Itools/testing/fuzz -c -o $@ $<
-# vdctl without its main program, and without the cage of its parser.
-$(BUILD)/libctl.a: $(filter-out %/vdctl.o %/parse-child.o,$(CTLOBJ))
-	@rm -f $@; $(AR) rcs $@ $^
-$(BUILD)/differ: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk.a
-	$(CC) $(CFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs $(PKGS)) -lcmocka -lz
-.PHONY: hostile-open
-hostile-open: $(BUILD)/hostile-open
-$(BUILD)/hostile-open: tools/testing/hostile/open.c $(BUILD)/libvdisk-asan.a
-	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
-		$(VDINC) -o $@ $< $(BUILD)/libvdisk-asan.a -lz
-
-GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
-guest-tests: $(GUESTBIN)
-$(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard tools/testing/selftests/vdisk/*.h)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -Iinclude/uapi -o $@ $< $(GUESTLIB)
-
 # --- tests, demonstration, benchmark ---
 demo:
 	@tools/demo/run demo $(IMAGE)
@@ -252,17 +109,6 @@ shell:
 check:
 	@tools/install-deps build kernels vm test lint fuzz
 	@tools/testing/check
-
-crash:
-	@tools/testing/crash/run $(STATES)
-
-mutants:
-	@tools/testing/mutants/run
-fuzz:
-	@tools/install-deps build fuzz
-	@tools/testing/fuzz/run --seconds $(or $(SECONDS),60)
-differ:
-	@tools/testing/differ/run $(IMAGES)
 
 bench:
 	@tools/install-deps build kernels vm bench
@@ -275,11 +121,10 @@ lint:
 deps:
 	@tools/install-deps build
 
+include tools/testing/tests.mk
 -include tools/install.mk Documentation/docs.mk
 
 clean:
 	rm -rf $(BUILD)
 
--include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(TSANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d) \
-	$(UNITBIN:=.d) $(TSANBIN:=.d) $(wildcard $(BUILD)/fuzz*/obj/formats-common/*/*.d $(BUILD)/fuzz*/obj/$(FUZZDIR)/*.d)
-	$(DIFFEROBJ:.o=.d) $(UNITBIN:=.d) $(TSANBIN:=.d)
+-include $(LIBOBJ:.o=.d) $(ASANOBJ:.o=.d) $(TSANOBJ:.o=.d) $(LIB32OBJ:.o=.d) $(CTLOBJ:.o=.d)
