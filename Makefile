@@ -40,6 +40,7 @@ help:
 ## make mutants        each check of a backend removed: does a test fail?
 ## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
 ## make differ         mutated images against qemu-img, each difference explained (IMAGES=2000)
+## make evidence       all of the above at length, hours: Documentation/evidence.md
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
 ## make install        modules, vdctl, udev rules, man page, completions (as root)

@@ -6,7 +6,7 @@ UNITSRC := $(wildcard tools/testing/unit/test-*.c)
 GUESTSRC := $(wildcard tools/testing/selftests/vdisk/test-*.c)
 GUESTLIB := $(filter-out $(GUESTSRC),$(wildcard tools/testing/selftests/vdisk/*.c))
 
-.PHONY: unit unit-plain unit-tsan guest-tests crash crash-bin mutants mutants-bin fuzz differ differ-bin
+.PHONY: unit unit-plain unit-tsan guest-tests crash crash-bin evidence mutants mutants-bin fuzz differ differ-bin
 
 # --- unit tests ---
 # Each opens its images through again/, which can open them once more with faults.
@@ -155,6 +155,10 @@ $(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard t
 	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -Iinclude/uapi -o $@ $< $(GUESTLIB)
 
 # --- one suite, with more than make check asks ---
+evidence:
+	@tools/install-deps build kernels vm test fuzz
+	@tools/evidence
+
 crash:
 	@tools/testing/crash/run $(STATES)
 
