@@ -40,6 +40,7 @@ void df_tally_add(struct df_tally *to, const struct df_tally *from)
 	u32 i;
 
 	to->images += from->images;
+	to->mutated += from->mutated;
 	to->unexplained += from->unexplained;
 	to->ours_broken += from->ours_broken;
 	for (i = 0; i < DF_CLASSES; i++)
@@ -67,6 +68,6 @@ void df_report(const struct df_tally *t, u64 seed, u64 seconds)
 		if (t->verdicts[i])
 			printf("verdict %8llu %s: %s\n", t->verdicts[i],
 			       df_class_name(df_verdict_class(i)), df_verdict_text(i));
-	printf("images %llu unexplained %llu crashed %llu seed %llu seconds %llu\n", t->images,
-	       t->unexplained, t->ours_broken, seed, seconds);
+	printf("images %llu mutated %llu unexplained %llu crashed %llu seed %llu seconds %llu\n", t->images,
+	       t->mutated, t->unexplained, t->ours_broken, seed, seconds);
 }

@@ -11,11 +11,12 @@
 /**
  * struct df_tally - of one job; shared with the process that started it
  * @next: image to look at next; @now: the one that is being looked at
+ * @mutated: images that are no longer what the writer made
  * @verdicts: images with that verdict
  */
 struct df_tally {
 	u64 next, now;
-	u64 images, unexplained, ours_broken, shown;
+	u64 images, mutated, unexplained, ours_broken, shown;
 	u64 classes[DF_CLASSES];
 	u64 verdicts[DF_VERDICTS];
 	char dir[64];

@@ -146,6 +146,28 @@ static bool flat_short(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* The lines' sizes, one by one and together. */
+static bool too_large(const struct df_image *img, const char *text)
+{
+	char line[DF_LINE], w[4][40];
+	struct df_text t;
+	u64 sum, n;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++) {
+		if (!df_descriptor(img, i, &t))
+			continue;
+		for (sum = 0; df_next_line(&t, line);) {
+			if (!df_is_extent(line) || df_words(line, w) < 2 || !df_decimal(w[1], &n))
+				continue;
+			sum += min(n, 1ULL << 54);
+			if (sum > 1ULL << 37)
+				return true;
+		}
+	}
+	return false;
+}
+
 static bool empty(const struct df_image *img, const char *text)
 {
 	return !img->view.file[0].len;
@@ -159,6 +181,7 @@ const struct df_rule df_file_rules[] = {
 	{ "is in no format that", parent_no_image, "the parent has not the signature of a descriptor" },
 	{ "lies outside the image's directory", outside, "a name leads out of the image's directory: an image could name any file of the host" },
 	{ "is used twice", used_twice, "one file is used for two parts of the disk" },
+	{ "more than 4096 extents, 64 TiB", too_large, "the extents together are more than 64 TiB" },
 	{ "is empty", empty, "a raw image of no bytes" },
 	{ NULL, NULL, NULL },
 };

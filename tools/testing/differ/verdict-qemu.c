@@ -99,10 +99,23 @@ static bool odd_offset(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* By the rules, what lies behind the last whole sector is nothing. */
+static bool odd_end(const struct df_image *img, const char *text)
+{
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++)
+		if (dm_number(img, i, 0, 4) == 0x564d444b && dm_number(img, i, 56, 8) == ~0ULL &&
+		    img->view.file[i].len % DF_SECTOR)
+			return true;
+	return false;
+}
+
 const struct df_rule df_qemu_rules[] = {
 	{ "Unsupported image type", other_type, "QEMU does not know the createType, or not in that case of letters" },
 	{ "invalid VMDK image", no_type, "QEMU wants a createType, without blanks at the \"=\"" },
 	{ "Invalid extent line", odd_offset, "QEMU wants an offset behind FLAT and none behind other types" },
+	{ "Invalid footer", odd_end, "QEMU looks for a footer from the rounded-up end of the file; the rules: from the last whole sector" },
 	{ "Invalid argument", no_cid, "QEMU wants CID and parentCID, with no blanks around the \"=\"; a bare COWD extent has neither" },
 	{ NULL, NULL, NULL },
 };
