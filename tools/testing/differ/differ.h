@@ -102,7 +102,8 @@ void df_answer_range(struct df_answer *a, const struct df_range *r);
 void df_ours(const struct df_image *img, struct df_answer *a);
 void df_qemu(const struct df_image *img, const struct df_answer *ours, struct df_answer *a);
 /* A reader that is wrong on purpose, for the controls. */
-enum df_wrong { DF_RIGHT, DF_WRONG_CONTENT, DF_WRONG_MAP, DF_WRONG_REFUSAL };
+enum df_wrong { DF_RIGHT, DF_WRONG_CONTENT, DF_WRONG_MAP, DF_WRONG_REFUSAL,
+		DF_WRONG_CRASH };
 extern enum df_wrong df_ours_wrong;
 
 /* run.c: qemu-img in the current directory, confined. */

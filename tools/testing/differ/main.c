@@ -180,12 +180,14 @@ static void enter_scratch(char *dir)
 	}
 }
 
+#define CANNOT_BEGIN 2	/* exit status; a sanitizer exits with 1 */
+
 static void __attribute__((noreturn)) work(u32 job, struct df_tally *tally)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (chdir(tally->dir) || !df_no_network() || !df_qemu_bases()) {
 		fprintf(stderr, "differ: cannot begin: no seccomp, or no qemu-img\n");
-		_exit(2);
+		_exit(CANNOT_BEGIN);
 	}
 	while (tally->next < opt.first + opt.images) {
 		u64 n = tally->next;
@@ -200,19 +202,25 @@ static void __attribute__((noreturn)) work(u32 job, struct df_tally *tally)
 	_exit(0);
 }
 
-/* Returns 0 when the job is done, 1 if it died and can go on with the next image. */
-static int job_ended(struct df_tally *t, int status)
+static const char *how_it_ended(int status)
+{
+	if (!WIFSIGNALED(status))
+		return "is stopped by a sanitizer";
+	return WTERMSIG(status) == SIGVTALRM ? "hangs" : "crashes";
+}
+
+/* False when the job is done, true if it died and can go on with the next image. */
+static bool job_died(struct df_tally *t, int status)
 {
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
-		return 0;
-	if (!WIFSIGNALED(status))
-		exit(2);
-	printf("# image %llu: vdisk %s (signal %d)\n#   again: differ --seed %llu --image %llu\n",
-	       t->now, WTERMSIG(status) == SIGVTALRM ? "hangs" : "crashes", WTERMSIG(status),
-	       opt.seed, t->now);
+		return false;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_BEGIN)
+		exit(CANNOT_BEGIN);
+	printf("# image %llu: vdisk %s\n#   again: differ --seed %llu --image %llu\n", t->now,
+	       how_it_ended(status), opt.seed, t->now);
+	t->images++;
 	t->ours_broken++;
-	t->unexplained++;
-	return 1;
+	return true;
 }
 
 static void start(u32 job, struct df_tally *t, pid_t *pid)
@@ -239,7 +247,7 @@ static void run_jobs(struct df_tally *tallies)
 			;
 		if (j == opt.jobs)
 			continue;
-		if (job_ended(&tallies[j], status))
+		if (job_died(&tallies[j], status))
 			start(j, &tallies[j], &pids[j]);
 		else
 			left--;
@@ -283,13 +291,13 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: differ [--first F] [--images N] [--seed S] [--jobs J] [--keep DIR] [--show N] [--wrong W]\n"
 		"       differ --seed S --image N [--mutations MASK] [--keep DIR]\n"
-		"--wrong: a reader that is wrong on purpose in content, map or refusal\n");
+		"--wrong: a reader that is wrong on purpose: content, map, refusal, crash\n");
 	return 2;
 }
 
 static bool parse_wrong(const char *what)
 {
-	static const char *const names[] = { "", "content", "map", "refusal" };
+	static const char *const names[] = { "", "content", "map", "refusal", "crash" };
 	u32 i;
 
 	for (i = 1; i < ARRAY_SIZE(names); i++)
@@ -340,5 +348,6 @@ int main(int argc, char **argv)
 	for (j = 1; j < opt.jobs; j++)
 		df_tally_add(&tallies[0], &tallies[j]);
 	df_report(&tallies[0], opt.seed, (u64)(time(NULL) - begin));
-	return tallies[0].unexplained || tallies[0].images != opt.images ? 1 : 0;
+	return tallies[0].unexplained || tallies[0].ours_broken ||
+	       tallies[0].images != opt.images;
 }

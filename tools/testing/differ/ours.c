@@ -4,6 +4,7 @@
  * the cage of the parser. That one would cost a process for every file, and what
  * it lets through is what the parser says.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include "image-set.h"
 #include "vdisk/ufile.h"
@@ -174,6 +175,9 @@ static void spoil(struct df_answer *a)
 		a->opened = false;
 		snprintf(a->text, sizeof(a->text),
 			 "header: numGTEsPerGT at byte 44 is 511, legal is 512");
+		break;
+	case DF_WRONG_CRASH:
+		raise(SIGSEGV);
 	}
 }
 

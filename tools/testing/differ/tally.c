@@ -68,6 +68,6 @@ void df_report(const struct df_tally *t, u64 seed, u64 seconds)
 		if (t->verdicts[i])
 			printf("verdict %8llu %s: %s\n", t->verdicts[i],
 			       df_class_name(df_verdict_class(i)), df_verdict_text(i));
-	printf("images %llu mutated %llu unexplained %llu crashed %llu seed %llu seconds %llu\n", t->images,
-	       t->mutated, t->unexplained, t->ours_broken, seed, seconds);
+	printf("images %llu mutated %llu unexplained %llu crashed %llu seed %llu seconds %llu\n",
+	       t->images, t->mutated, t->unexplained, t->ours_broken, seed, seconds);
 }

@@ -136,7 +136,7 @@ HOSTED_RULE(over_head, field(h, 64, 8) > (file_len(h) + 511) / DF_SECTOR)
 HOSTED_RULE(footer, footer_differs(h))
 HOSTED_RULE(footer_marker, no_marker(h, -DF_SECTOR, 1, 3))
 HOSTED_RULE(end_marker, no_marker(h, DF_SECTOR, 0, 0))
-HOSTED_RULE(footer_magic, h->at && field(h, 0, 4) != HOSTED)
+HOSTED_RULE(footer_magic, h->at ? field(h, 0, 4) != HOSTED : false)
 
 /* --- ESX --- */
 
