@@ -125,8 +125,7 @@ static void differing_sector(struct df_found *found, u64 sector, const struct df
 	judge(found, sector, &strict, &full);
 }
 
-/* By the rules of the format, is ours right? Asked for every sector. */
-static void check_ours(struct df_found *found, const struct df_piece *p)
+static void check_piece(struct df_found *found, const struct df_piece *p)
 {
 	struct dm_hit hit;
 	u64 i, sector;
@@ -142,6 +141,19 @@ static void check_ours(struct df_found *found, const struct df_piece *p)
 					   sector, p->bad[i] ? "unreadable" : "bytes", hit.what,
 					   hit.pos);
 	}
+}
+
+/* By the rules of the format, is ours right? Asked for every sector. */
+static void check_ours(struct df_found *found, const struct df_answer *ours)
+{
+	u64 size = models.strict_good ? dm_sectors(&models.strict) * DF_SECTOR : 0;
+	u32 i;
+
+	if (size != ours->size)
+		unexplained(found, "size: ours is %llu, by the rules it is %llu", ours->size,
+			    size);
+	for (i = 0; i < ours->nr_pieces; i++)
+		check_piece(found, &ours->pieces[i]);
 }
 
 static void compare_piece(struct df_found *found, const struct df_piece *ours,
@@ -171,9 +183,6 @@ static void compare_size(struct df_found *found, const struct df_answer *ours,
 	bool any = false;
 	u32 i;
 
-	if (!models.strict_good || dm_sectors(&models.strict) * DF_SECTOR != ours->size)
-		unexplained(found, "size: ours is %llu, by the rules it is %llu", ours->size,
-			    dm_sectors(&models.strict) * DF_SECTOR);
 	if (ours->size == qemu->size)
 		return;
 	class(found, DF_CONTENT);
@@ -312,18 +321,22 @@ static void check_map_end(struct df_found *found, const struct df_answer *qemu)
 
 /* --- all of it --- */
 
+static void open_models(const struct df_image *img)
+{
+	dm_new_image();
+	models.img = img;
+	models.strict_good = dm_open(&models.strict, img, 0);
+	models.full_good = dm_open(&models.full, img, DM_ALL);
+	memset(models.have_without, 0, sizeof(models.have_without));
+	memset(models.have_only, 0, sizeof(models.have_only));
+}
+
 static void compare_disks(struct df_found *found, const struct df_answer *ours,
 			  const struct df_answer *qemu)
 {
 	u32 i;
 
-	models.strict_good = dm_open(&models.strict, models.img, 0);
-	models.full_good = dm_open(&models.full, models.img, DM_ALL);
-	memset(models.have_without, 0, sizeof(models.have_without));
-	memset(models.have_only, 0, sizeof(models.have_only));
 	compare_size(found, ours, qemu);
-	for (i = 0; i < ours->nr_pieces; i++)
-		check_ours(found, &ours->pieces[i]);
 	for (i = 0; i < min(ours->nr_pieces, qemu->nr_pieces); i++)
 		compare_piece(found, &ours->pieces[i], &qemu->pieces[i]);
 	compare_maps(found, ours, qemu);
@@ -346,17 +359,17 @@ void df_compare(const struct df_image *img, const struct df_answer *ours,
 		const struct df_answer *qemu, struct df_found *found)
 {
 	memset(found, 0, sizeof(*found));
-	models.img = img;
-	dm_new_image();
-	if (qemu->broken) {
+	open_models(img);
+	if (ours->opened)
+		check_ours(found, ours);
+	if (qemu->broken)
 		by_rule(found, DF_QEMU_BROKEN, "QEMU breaks", qemu->text);
-	} else if (!ours->opened && !qemu->opened) {
+	else if (!ours->opened && !qemu->opened)
 		found->class = DF_BOTH_REFUSE;
-	} else if (!ours->opened) {
+	else if (!ours->opened)
 		by_rule(found, DF_WE_REFUSE, "vdisk refuses", ours->text);
-	} else if (!qemu->opened) {
+	else if (!qemu->opened)
 		by_rule(found, DF_QEMU_REFUSES, "QEMU refuses", qemu->text);
-	} else {
+	else
 		compare_disks(found, ours, qemu);
-	}
 }

@@ -436,6 +436,16 @@ static void ask_seg(const struct dm_model *m, const struct dm_seg *s, u64 sector
 	}
 }
 
+/* Where the next extent begins. */
+static u64 seg_end(const struct dm_model *m, const struct dm_seg *s)
+{
+	u64 end = s->start + s->len;
+
+	if (quirk(m, DM_OVER_END) && s->grain)
+		end = s->start + ceil_div(s->len, s->grain) * s->grain;
+	return end;
+}
+
 void dm_sector(const struct dm_model *m, u64 sector, struct dm_hit *hit)
 {
 	const struct dm_image *image;
@@ -446,8 +456,7 @@ void dm_sector(const struct dm_model *m, u64 sector, struct dm_hit *hit)
 		image = &m->images[d];
 		if (sector >= image->sectors)
 			break;
-		for (i = 0; i + 1 < image->nr && sector >= image->segs[i].start +
-							  image->segs[i].len; i++)
+		for (i = 0; i + 1 < image->nr && sector >= seg_end(m, &image->segs[i]); i++)
 			;
 		hit->depth = d;
 		hit->what = DM_BAD;

@@ -16,6 +16,7 @@ enum dm_quirk {
 	DM_SCANF,	/* an extent line after an empty line counts twice */
 	DM_CAPACITY,	/* an extent is as long as its header says, not its line */
 	DM_EMBEDDED,	/* a sparse file is the whole disk, whatever its descriptor lists */
+	DM_OVER_END,	/* an extent's last grain goes on where the next extent begins */
 	DM_ONE_DIR,	/* the redundant directory is never asked */
 	DM_ANY_TABLE,	/* tables may lie anywhere, past the end they are zeros */
 	DM_ANY_GRAIN,	/* grains may lie anywhere, past the end they are zeros */

@@ -99,6 +99,23 @@ static bool odd_offset(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* The word stands somewhere, and not as the key of a line. */
+static bool hint_in_text(const struct df_image *img, const char *text)
+{
+	static const char word[] = "parentFileNameHint";
+	const char *at;
+	struct df_text t;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++) {
+		at = qemu_text(img, i, &t) ? memmem(t.s, t.len, word, sizeof(word) - 1) : NULL;
+		if (at && ((at > t.s && at[-1] != '\n') ||
+			   strncmp(at + sizeof(word) - 1, "=\"", 2)))
+			return true;
+	}
+	return false;
+}
+
 /* By the rules, what lies behind the last whole sector is nothing. */
 static bool odd_end(const struct df_image *img, const char *text)
 {
@@ -115,6 +132,7 @@ const struct df_rule df_qemu_rules[] = {
 	{ "Unsupported image type", other_type, "QEMU does not know the createType, or not in that case of letters" },
 	{ "invalid VMDK image", no_type, "QEMU wants a createType, without blanks at the \"=\"" },
 	{ "Invalid extent line", odd_offset, "QEMU wants an offset behind FLAT and none behind other types" },
+	{ "Could not open backing file", hint_in_text, "QEMU takes what follows the word parentFileNameHint for a name, wherever that stands" },
 	{ "Invalid footer", odd_end, "QEMU looks for a footer from the rounded-up end of the file; the rules: from the last whole sector" },
 	{ "Invalid argument", no_cid, "QEMU wants CID and parentCID, with no blanks around the \"=\"; a bare COWD extent has neither" },
 	{ NULL, NULL, NULL },
@@ -170,21 +188,24 @@ static bool huge(const struct df_image *img, const char *text)
 	return false;
 }
 
-/* Compressed, in grains larger than any writer's. */
+/* Compressed, in grains larger than any writer's: by the header, or by the footer. */
 static bool huge_grain(const struct df_image *img, const char *text)
 {
 	u32 i;
 
-	for (i = 0; i < img->view.nr; i++)
-		if (dm_number(img, i, 0, 4) == 0x564d444b && dm_number(img, i, 77, 2) == 1 &&
-		    dm_number(img, i, 20, 8) > 2048)
+	for (i = 0; i < img->view.nr; i++) {
+		struct dm_seg seg = { 0 };
+
+		if (dm_hosted(img, i, &seg) && seg.packed && seg.grain > 2048)
 			return true;
+	}
 	return false;
 }
 
 const struct df_rule df_broken_rules[] = {
 	{ "(signal 6)", no_extent_for_qemu, "QEMU aborts on a descriptor in which it finds no extent" },
 	{ "(signal 8)", no_grain, "QEMU divides by a COWD grain size of 0" },
+	{ "(signal 5)", huge_grain, "QEMU takes compressed grains of up to 1 GiB, and ends when there is no memory for two" },
 	{ "(signal 9)", huge_grain, "QEMU takes compressed grains of up to 1 GiB, and unpacks one anew for every sector" },
 	{ "(signal 9)", huge, "QEMU goes round for ever on an extent of more sectors than have an address" },
 	{ NULL, NULL, NULL },

@@ -7,6 +7,7 @@ static const char *const quirks[DM_QUIRKS] = {
 	[DM_SCANF] = "QEMU's scanf() passes over line ends: an extent line after an empty line is taken twice",
 	[DM_CAPACITY] = "QEMU takes an extent's length from its header, not from its line",
 	[DM_EMBEDDED] = "QEMU takes a sparse file for the whole disk and does not read the extent lines inside",
+	[DM_OVER_END] = "QEMU takes an extent's last grain as a whole, also where the extent ends in its middle: the begin of the next extent is lost",
 	[DM_ONE_DIR] = "QEMU does not ask the redundant directory where the first has no valid table",
 	[DM_ANY_TABLE] = "QEMU reads a grain table where none can be: in headers or directories, past the end of the file",
 	[DM_ANY_GRAIN] = "QEMU reads a grain where none can be: in front of the data, in tables, past the end of the file",
