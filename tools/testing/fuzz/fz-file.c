@@ -256,11 +256,19 @@ static s64 fz_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 	return len;
 }
 
+/* May the file end there? */
+static int grow_to(const struct fz_file *f, u64 end)
+{
+	return end > f->size && end > f->limit ? -ENOSPC : 0;
+}
+
 static int fz_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 {
 	struct fz_file *f = to_fz(file);
 	int ret = begin_change(f, "write");
 
+	if (!ret)
+		ret = grow_to(f, pos + len);
 	if (!ret && !fz_mistake("lost-write"))
 		ret = copy_in(f->io, file->index, pos, buf, len);
 	if (!ret && len)
@@ -286,6 +294,8 @@ static int fz_truncate(struct vd_file *file, u64 size)
 	struct fz_file *f = to_fz(file);
 	int ret = begin_change(f, "truncate");
 
+	if (!ret)
+		ret = grow_to(f, size);
 	if (ret)
 		return ret;
 	if (size < f->size)
@@ -294,21 +304,27 @@ static int fz_truncate(struct vd_file *file, u64 size)
 	return 0;
 }
 
-static int fz_zero(struct vd_file *file, u64 pos, u64 len)
+static int zero_bytes(struct fz_file *f, const char *what, u64 pos, u64 len)
 {
-	struct fz_file *f = to_fz(file);
-	int ret = begin_change(f, "zero");
+	int ret = begin_change(f, what);
 
 	if (!ret)
-		zero_range(f->io, file->index, pos, pos + len);
+		zero_range(f->io, f->file.index, pos, pos + len);
 	return ret;
+}
+
+static int fz_zero(struct vd_file *file, u64 pos, u64 len)
+{
+	if (to_fz(file)->io->ctl.flags & FZ_NO_ZERO)
+		return -EOPNOTSUPP;
+	return zero_bytes(to_fz(file), "zero", pos, len);
 }
 
 static int fz_punch(struct vd_file *file, u64 pos, u64 len)
 {
 	if (to_fz(file)->io->ctl.flags & FZ_NO_PUNCH)
 		return -EOPNOTSUPP;
-	return fz_zero(file, pos, len);
+	return zero_bytes(to_fz(file), "punch", pos, len);
 }
 
 static int fz_allocate(struct vd_file *file, u64 pos, u64 len)
@@ -320,6 +336,9 @@ static int fz_allocate(struct vd_file *file, u64 pos, u64 len)
 		return ret;
 	if (f->io->ctl.flags & FZ_NO_ALLOCATE)
 		return -EOPNOTSUPP;
+	ret = grow_to(f, pos + len);
+	if (ret)
+		return ret;
 	f->size = max(f->size, pos + len);
 	return 0;
 }
@@ -360,6 +379,7 @@ void fz_io_init(struct fz_io *io, const struct fz_input *in)
 
 		f->io = io;
 		f->size = m->size;
+		f->limit = io->ctl.quota ? m->size + io->ctl.quota * 1024ULL : U64_MAX;
 		f->file.ops = &fz_ops;
 		f->file.index = i;
 		f->file.size = m->size;

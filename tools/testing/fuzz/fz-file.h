@@ -20,6 +20,7 @@ struct fz_file {
 	struct vd_file file;
 	struct fz_io *io;
 	u64 size;	/* what there really is */
+	u64 limit;	/* of @size */
 };
 
 /**

@@ -29,6 +29,7 @@
 #define FZ_STICKY	(1U << 4)	/* after the first fault every operation fails */
 #define FZ_NO_PUNCH	(1U << 5)
 #define FZ_NO_ALLOCATE	(1U << 6)
+#define FZ_NO_ZERO	(1U << 7)
 
 /**
  * struct fz_control - what happens beside the files' content
@@ -37,6 +38,7 @@
  * @error: which error it is
  * @kind: of the segment, for targets that look at one file
  * @grow: chunk, in units of 4 KiB; 0: the default
+ * @quota: how much longer each file may become, in units of 1 KiB; 0: no limit
  */
 struct fz_control {
 	u8 nr_images;
@@ -51,7 +53,7 @@ struct fz_control {
 	u16 alloc_at;
 	u32 seed;
 	u16 grow;
-	u16 pad;
+	u16 quota;
 } __attribute__((packed));
 
 #define FZ_FILE_WRITABLE	(1U << 0)

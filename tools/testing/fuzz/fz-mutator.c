@@ -295,7 +295,10 @@ static void change_control(struct ut_rng *rng)
 	struct fz_control *ctl = &in.ctl;
 	struct fz_member *m;
 
-	switch (ut_below(rng, 10)) {
+	switch (ut_below(rng, 11)) {
+	case 10:
+		ctl->quota = (u16)ut_below(rng, 1ULL << ut_below(rng, 9));
+		break;
 	case 0:
 		ctl->flags ^= (u8)(1U << ut_below(rng, 8));
 		break;

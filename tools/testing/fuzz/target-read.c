@@ -41,6 +41,21 @@ static void same_in_pieces(struct fz_once *once, struct vd_chain *chain, struct 
 			       parts[i]);
 }
 
+/* Requests that no caller may make, and a reader without a place for units. */
+static void bad_requests(struct fz_once *once, struct vd_chain *chain)
+{
+	struct vd_extent ext;
+
+	if (!read_at(once, chain, NULL, chain->size, whole, VD_SECTOR) ||
+	    !read_at(once, chain, NULL, 1, whole, VD_SECTOR) ||
+	    !vd_map(chain, chain->size, VD_SECTOR, 0, &ext) || !vd_map(chain, 0, 0, 0, &ext))
+		fz_die("read: past the end, or of no sector");
+	read_at(once, chain, NULL, 0, whole, VD_SECTOR);
+	if (vd_meta_count(chain->meta) > VD_META_MAX_BLOCKS)
+		fz_die("read: %u blocks of metadata", vd_meta_count(chain->meta));
+	vd_meta_shrink(chain->meta, once->in.ctl.seed % 64);
+}
+
 static void read_some(struct fz_once *once, struct vd_chain *chain)
 {
 	struct fz_rng rng = { once->in.ctl.seed };
@@ -73,6 +88,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	chain = fz_open(once);
 	if (chain) {
 		read_some(once, chain);
+		bad_requests(once, chain);
 		fz_close(chain);
 	}
 	fz_end(once);

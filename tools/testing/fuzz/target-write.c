@@ -141,10 +141,80 @@ static void do_zero(struct session *s, u64 pos, u32 len)
 	mark(s, pos, len, ret ? FZ_UNKNOWN : FZ_KNOWN, NULL);
 }
 
+static void wake(struct vd_waiter *waiter)
+{
+}
+
+static void check_token(const char *what, int ret)
+{
+	if (ret != -EAGAIN && ret != -EBUSY)
+		check_ret(what, ret);
+}
+
+static u8 fill[65536];
+
+/* While a token is in flight: what must wait says so, the rest goes on. */
+static void other_token(struct session *s, const struct vd_alloc *alloc, struct vd_waiter *waiter)
+{
+	struct vd_alloc other;
+	u64 done;
+	int ret;
+
+	call(s, "reserve", alloc->len);
+	ret = vd_reserve(s->chain, alloc->pos, VD_SECTOR, &other, waiter);
+	if (ret != -EBUSY && ret != -EIO && ret != -ENOMEM)
+		fz_die("reserve: %d under another token", ret);
+	call(s, "clear", alloc->len);
+	ret = vd_clear(s->chain, alloc->pos, alloc->len, 0, fill, sizeof(fill), &s->unit, NULL,
+		       &done);
+	check_token("clear", ret);
+	call(s, "commit", 0);
+	check_ret("commit", vd_commit(s->chain));
+	if (fz_rand(&s->rng) & 1)
+		vd_wake_all(s->chain);
+	call(s, "end_write", 0);
+	check_token("end_write", vd_end_write(s->chain));
+	vd_meta_shrink(s->chain->meta, (u32)fz_below(&s->rng, 32));
+}
+
 static void do_end(struct session *s)
 {
 	call(s, "end_write", 0);
 	check_ret("end_write", vd_end_write(s->chain));
+}
+
+/*
+ * As the kernel does it: others go on while a place is filled. What they do there
+ * waits for the token, so what it covers is unknown to the shadow.
+ */
+static void do_token(struct session *s, u64 pos, u32 len)
+{
+	struct vd_waiter waiter = { .wake = wake };
+	struct vd_alloc alloc;
+	u32 step;
+	int ret;
+
+	call(s, "reserve", len);
+	ret = vd_reserve(s->chain, pos, len, &alloc, NULL);
+	if (ret) {
+		check_token("reserve", ret);
+		return;
+	}
+	learn(s, alloc.pos, min_t(u64, alloc.len, MAX_BYTES));
+	other_token(s, &alloc, &waiter);
+	step = (u32)min_t(u64, len, alloc.pos + alloc.len - pos);
+	memset(bytes, 0x77, step);
+	call(s, "fill", alloc.len);
+	ret = vd_fill(s->chain, &alloc, pos, step, fill, sizeof(fill), &s->unit);
+	if (!ret)
+		ret = vd_file_write(alloc.file, alloc.file_pos + (pos - alloc.pos), bytes, step);
+	call(s, "publish", 0);
+	if (ret || fz_rand(&s->rng) & 1) {
+		vd_abandon(s->chain, &alloc);
+	} else {
+		vd_publish(s->chain, &alloc);
+		mark(s, pos, step, FZ_KNOWN, bytes);
+	}
 }
 
 static void one_change(struct session *s)
@@ -155,7 +225,14 @@ static void one_change(struct session *s)
 
 	len = (u32)min_t(u64, len, most) * VD_SECTOR;
 	learn(s, pos, len);
-	switch (fz_below(&s->rng, 10)) {
+	if (fz_below(&s->rng, 200) == 0) {
+		vd_set_failed(s->chain);
+		call(s, "write", len);
+		if (!vd_write(s->chain, pos, bytes, len) || !vd_flush(s->chain))
+			fz_die("write: goes on after a failure");
+		return;
+	}
+	switch (fz_below(&s->rng, 12)) {
 	case 0:
 		call(s, "flush", 0);
 		check_ret("flush", vd_flush(s->chain));
@@ -170,6 +247,10 @@ static void one_change(struct session *s)
 	case 4:
 	case 5:
 		do_zero(s, pos, len);
+		return;
+	case 6:
+	case 7:
+		do_token(s, pos, len);
 		return;
 	}
 	do_write(s, pos, len);

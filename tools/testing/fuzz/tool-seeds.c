@@ -139,6 +139,7 @@ static void save_case(const struct img_kind *kind, u64 seed, u8 flags)
 	img_case_make(&c, kind, seed);
 	begin_input((u32)seed);
 	in.ctl.flags = flags;
+	in.ctl.quota = seed % 4 ? 0 : 8;
 	in.ctl.nr_patches = (u8)c.nr_patches;
 	memcpy(in.patches, c.patches, c.nr_patches * sizeof(in.patches[0]));
 	from_set(&c.set, c.disk, c.nr);
@@ -419,7 +420,7 @@ int main(int argc, char **argv)
 		save_case(&img_kinds[i], 2, 0);
 		save_case(&img_kinds[i], 3, 0);
 		save_case(&img_kinds[i], 4, FZ_DOUBLE_FETCH);
-		save_case(&img_kinds[i], 5, (u8)(1U << i % 7));
+		save_case(&img_kinds[i], 5, (u8)(1U << i % 8));
 	}
 	streams();
 	esx();
