@@ -88,7 +88,7 @@ static struct vd_chain_desc make_desc(struct fz_once *once, struct vd_file **fil
 
 	for (i = 0; i < once->io.nr_files; i++)
 		files[i] = &once->io.files[i].file;
-	return (struct vd_chain_desc){
+	return (struct vd_chain_desc) {
 		.files = files, .nr_files = once->io.nr_files,
 		.images = once->in.images, .nr_images = ctl->nr_images,
 		.segments = once->in.segs, .nr_segments = ctl->nr_segs,

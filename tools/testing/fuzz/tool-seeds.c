@@ -165,6 +165,21 @@ static void save_extent(const char *name, u32 kind, struct ut_buf *b, struct ut_
 	ut_disk_free(d);
 }
 
+/* Where a descriptor should be, there is noise. */
+static void encrypted(void)
+{
+	char noise[1024];
+	struct img_sparse s = { .version = 2, .descriptor = noise };
+	struct ut_disk *d = ut_disk_new(64 * UT_KIB, 4096);
+	u32 i;
+
+	for (i = 0; i < sizeof(noise) - 1; i++)
+		noise[i] = (char)(0x80 | ut_mix(i));
+	noise[i] = '\0';
+	img_sparse_write(&s, d);
+	save_extent("encrypted", VDISK_SEG_VMDK_SPARSE, &s.buf, d);
+}
+
 /* --- damage that a check repairs --- */
 
 /*
@@ -205,7 +220,8 @@ static void damaged_cowd(void)
 static const char descriptor[] =
 	"# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
 	"createType=\"streamOptimized\"\nRW 512 SPARSE \"x.vmdk\"\n"
-	"ddb.adapterType = \"ide\"\nddb.uuid = \"60 00 C2 9a 00 01 02 03-04 05 06 07 08 09 0a 0b\"\n";
+	"ddb.adapterType = \"ide\"\n"
+	"ddb.uuid = \"60 00 C2 9a 00 01 02 03-04 05 06 07 08 09 0a 0b\"\n";
 
 static void stream(const char *name, struct img_stream st)
 {
@@ -234,12 +250,23 @@ static void streams(void)
 						   .s = { .flags = IMG_F_RGD, .seed = 5 } });
 }
 
+/* The first entry in use of the table at byte @gt. */
+static u64 first_entry(const struct img_sesparse *s, u64 gt)
+{
+	u64 i = 0;
+
+	while (!ut_get_le(&s->buf, gt + 8 * i, 8))
+		i++;
+	return i;
+}
+
 static void esx(void)
 {
 	struct img_sesparse se = { .seed = 1, .first_slot = 2 };
-	struct img_sesparse se2 = { 0 };
+	struct img_sesparse se2 = { 0 }, twice = { 0 };
 	struct img_cowd cowd = { .seed = 1, .cut_last = true };
 	struct ut_disk *d = ut_disk_random(300 * UT_KIB, 4096, 4, true);
+	u64 gt;
 
 	img_sesparse_write(&se, d);
 	save_extent("sesparse", VDISK_SEG_VMDK_SESPARSE, &se.buf, d);
@@ -247,6 +274,17 @@ static void esx(void)
 	memset(d->state + 40, UT_ABSENT, d->nr - 60);
 	img_sesparse_write(&se2, d);
 	save_extent("sesparse-two", VDISK_SEG_VMDK_SESPARSE, &se2.buf, d);
+	/* Two entries for one grain; two for one table. */
+	d = ut_disk_random(40 * UT_MIB, 4096, 7, false);
+	memset(d->state + 20, UT_ABSENT, d->nr - 20);
+	ut_disk_set(d, 5000, UT_DATA, 7);
+	img_sesparse_write(&twice, d);
+	gt = (twice.gt + IMG_SE_GT) * VD_SECTOR;
+	ut_put64(&twice.buf, gt + 8 * 18,
+		 ut_get_le(&twice.buf, gt + 8 * first_entry(&twice, gt), 8));
+	ut_put64(&twice.buf, twice.gd * VD_SECTOR + 16,
+		 ut_get_le(&twice.buf, twice.gd * VD_SECTOR, 8));
+	save_extent("damaged-sesparse", VDISK_SEG_VMDK_SESPARSE, &twice.buf, d);
 	d = ut_disk_random(100 * UT_KIB, 512, 6, false);
 	img_cowd_write(&cowd, d);
 	save_extent("cowd-cut", VDISK_SEG_VMDK_COWD, &cowd.buf, d);
@@ -276,7 +314,8 @@ static void huge(void)
 	in.ctl.nr_images = in.ctl.nr_files = 1;
 	in.ctl.nr_segs = 3;
 	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_RAW, 0, VD_CAP_DISK_BYTES };
-	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_RAW, .len = size / 2 & ~511ULL };
+	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_RAW };
+	in.segs[0].len = size / 2 & ~511ULL;
 	in.segs[1] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_ZERO, .len = 1 << 20,
 						  .member = VDISK_NO_MEMBER,
 						  .start = in.segs[0].len };
@@ -332,6 +371,16 @@ static void block(const char *name, const char *text)
 
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
 
+/* More lines than a descriptor may have. */
+static void many_lines(void)
+{
+	static char text[sizeof(HEAD) + VMDK_CAP_LINES + 100];
+
+	strcpy(text, HEAD);
+	memset(text + sizeof(HEAD) - 1, '\n', VMDK_CAP_LINES + 10);
+	text_file("lines", text);
+}
+
 static void texts(void)
 {
 	text_file("flat", HEAD "createType=\"monolithicFlat\"\n"
@@ -358,6 +407,11 @@ static void texts(void)
 	text_file("vmfs", HEAD "createType=\"vmfsThin\"\nRW 2048 VMFS \"v-flat.vmdk\"\n"
 		  "ddb.thinProvisioned = \"1\"\nddb.logicalSectorSize = \"4096\"\n"
 		  "ddb.uuid = \"60 00 C2 9a 00 01 02 03-04 05 06 07 08 09 0a 0b\"\n");
+	text_file("sidecars", HEAD "createType=\"vmfs\"\nRW 8 VMFS \"a\"\n"
+		  "ddb.sidecars = \"a.vmfd;\"\nddb.nativeParentHint = \"x\"\n");
+	text_file("drive", HEAD "createType=\"custom\"\nRW 8 FLAT \"C:\\a.vmdk\" 0\n"
+		  "RW 8 SPARSE \"d:b\"\nRW 8 SPARSE \"..\\c\"\n");
+	many_lines();
 	text_file("device", HEAD "createType=\"partitionedDevice\"\n"
 		  "RW 63 FLAT \"mbr.vmdk\" 0\nRW 8 FLAT \"\\\\.\\PhysicalDrive0\" 63\n"
 		  "RW 8 FLAT \"/dev/sda\" 0 partitionUUID /dev/sda1\n");
@@ -424,6 +478,7 @@ int main(int argc, char **argv)
 	}
 	streams();
 	esx();
+	encrypted();
 	damaged("damaged-mark", IMG_F_RGD, false, false);
 	damaged("damaged-twice", IMG_F_RGD, true, false);
 	damaged("damaged-table", IMG_F_RGD, true, true);
