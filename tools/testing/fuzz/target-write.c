@@ -153,6 +153,27 @@ static void check_token(const char *what, int ret)
 
 static u8 fill[65536];
 
+/* Somewhere else, or at its edge. */
+static void second_token(struct session *s, const struct vd_alloc *alloc)
+{
+	u64 end = alloc->pos + alloc->len, pos = fz_some_pos(s->chain, &s->rng);
+	struct vd_alloc other;
+	int ret;
+
+	if (fz_rand(&s->rng) & 1 && end < s->chain->size)
+		pos = end;
+	if (fz_rand(&s->rng) & 1 && alloc->pos)
+		pos = alloc->pos - VD_SECTOR;
+	call(s, "reserve", MAX_BYTES);
+	ret = vd_reserve(s->chain, pos, min_t(u64, MAX_BYTES, s->chain->size - pos), &other, NULL);
+	if (ret)
+		check_token("reserve", ret);
+	else if (other.pos < end && alloc->pos < other.pos + other.len)
+		fz_die("reserve: two tokens for [%llu, +%llu)", other.pos, other.len);
+	else
+		vd_abandon(s->chain, &other);
+}
+
 /* While a token is in flight: what must wait says so, the rest goes on. */
 static void other_token(struct session *s, const struct vd_alloc *alloc, struct vd_waiter *waiter)
 {
@@ -168,6 +189,7 @@ static void other_token(struct session *s, const struct vd_alloc *alloc, struct 
 	ret = vd_clear(s->chain, alloc->pos, alloc->len, 0, fill, sizeof(fill), &s->unit, NULL,
 		       &done);
 	check_token("clear", ret);
+	second_token(s, alloc);
 	call(s, "commit", 0);
 	check_ret("commit", vd_commit(s->chain));
 	if (fz_rand(&s->rng) & 1)

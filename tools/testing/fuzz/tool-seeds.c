@@ -156,7 +156,7 @@ static void save_extent(const char *name, u32 kind, struct ut_buf *b, struct ut_
 	ut_set_image(&set, VDISK_FORMAT_VMDK, d->size);
 	ut_set_mem(&set, b->data, b->len, true);
 	ut_set_seg(&set, kind, 0, 0, d->size, 0);
-	begin_input((u32)ut_mix(b->len));
+	begin_input((u32)ut_mix(b->len) & ~3U);	/* target-check: a full repair */
 	from_set(&set, &d, 1);
 	in.ctl.kind = (u8)(1 + (kind & 0xff));	/* fz_kind() */
 	save(name);
