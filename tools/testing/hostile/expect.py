@@ -119,7 +119,7 @@ class Disk:
                       (max(p.end - MIB, p.pos), p.end + 4096)]
         spots += [(pos * 512, pos * 512 + 4096)
                   for pos in (rng.randrange(max(self.size // 512, 1)) for _ in range(10))]
-        spots = sorted((max(a, 0), min(b, self.size)) for a, b in spots)
+        spots = sorted((max(a & ~511, 0), min(b + 511 & ~511, self.size)) for a, b in spots)
         merged = []
         for a, b in spots:
             if merged and a <= merged[-1][1]:

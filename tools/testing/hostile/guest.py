@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""In the VM: each row of expected.tsv through /dev/vdiskN: guest.py DIR VDCTL
+
+Prints lines like judge.py's. What is written is what stands there already, so that one case's
+rows do not disturb each other.
+"""
+import errno
+import mmap
+import os
+import re
+import subprocess
+import sys
+
+import expect
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT = 60    # seconds; the machine is emulated
+MIB = 1 << 20
+MEMORY = 16 * MIB    # may be missing at the end: caches that nobody gives back
+
+
+class Wrong(Exception):
+    """Why a row is not as expected."""
+
+
+def need(condition, text):
+    if not condition:
+        raise Wrong(text)
+
+
+def run(*command):
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired as e:
+        raise Wrong(f"no end after {LIMIT} s: {command}") from e
+    return done.returncode, done.stdout.decode().strip(), \
+        done.stderr.decode(errors="backslashreplace")
+
+
+class Node:
+    """/dev/vdiskN, past the page cache."""
+
+    def __init__(self, path, writable):
+        self.fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_DIRECT)
+        self.buffer = mmap.mmap(-1, MIB)
+
+    def size(self):
+        return os.lseek(self.fd, 0, os.SEEK_END)
+
+    def read(self, pos, length):
+        """Bytes, or the name of an errno."""
+        data = b""
+        while len(data) < length:
+            part = min(MIB, length - len(data))
+            try:
+                got = os.preadv(self.fd, [memoryview(self.buffer)[:part]], pos + len(data))
+            except OSError as e:
+                return errno.errorcode[e.errno]
+            need(got > 0, f"the disk ends at {pos + len(data)}")
+            data += self.buffer[:got]
+        return data
+
+    def write(self, pos, data):
+        self.buffer[:len(data)] = data
+        os.pwritev(self.fd, [memoryview(self.buffer)[:len(data)]], pos)
+        os.fsync(self.fd)
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Guest:
+    def __init__(self, root, vdctl):
+        self.root = os.path.realpath(root)
+        self.vdctl = vdctl
+
+    def attach(self, row):
+        raw = ["-f", "raw"] if expect.is_raw(row) else []
+        mode = "--rw" if expect.writes(row) else "-r"
+        return run(self.vdctl, "attach", mode, *raw, expect.image(self.root, row))
+
+    def refuse(self, row):
+        _, code, _ = expect.ANSWERS[row.answer]
+        got, out, err = self.attach(row)
+        if got == 0:
+            run(self.vdctl, "detach", out)
+        need(got == code and not out, f"attach exits {got}, not {code}: {out} {err}")
+        need(re.search(row.sentence, err.replace("\n", " ; ")), f"says: {err}")
+
+    def open(self, row):
+        code, path, err = self.attach(row)
+        need(code == 0, f"attach exits {code}: {err}")
+        try:
+            self.look(row, path)
+        finally:
+            code, _, err = run(self.vdctl, "detach", path)
+        need(code == 0, f"detach exits {code}: {err}")
+
+    def look(self, row, path):
+        disk = expect.Disk(row.disk, os.path.join(self.root, "cases", row.case))
+        node = Node(path, expect.writes(row))
+        try:
+            need(node.size() == disk.size, f"{node.size()} bytes, not {disk.size}")
+            bad = disk.compare(node.read) or disk.compare_failing(node.read, "EIO")
+            need(not bad, bad)
+            if expect.writes(row):
+                node.write(0, disk.bytes(0, 512))
+                bad = disk.compare(node.read)
+                need(not bad, f"after a write: {bad}")
+        finally:
+            node.close()
+
+
+def available():
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
+        f.write("3")
+    with open("/proc/meminfo", encoding="ascii") as f:
+        return int(re.search(r"MemAvailable: *(\d+)", f.read()).group(1)) << 10
+
+
+def rows():
+    """
+    What the kernel has part in. A header in two disks goes the way on which the kernel reads it
+    first; of several ways to be refused before the kernel is asked, one will do.
+    """
+    table = [r for r in expect.load(os.path.join(HERE, "expected.tsv")) if r.how != "check"]
+    split = {r.case for r in table if r.how == "split"}
+    seen = set()
+    for row in table:
+        key = row.case, row.verdict, expect.is_raw(row)
+        if row.how == "ro" and row.case in split or row.verdict == "refuse" and key in seen:
+            continue
+        seen.add(key)
+        yield row
+
+
+def main(argv):
+    guest = Guest(argv[1], argv[2])
+    before = available()
+    for row in rows():
+        name = f"{row.case}, {row.how}: {row.verdict}"
+        try:
+            {"refuse": guest.refuse, "open": guest.open}[row.verdict](row)
+            print("ok", name, sep="\t", flush=True)
+        except (Wrong, OSError, ValueError) as e:
+            print("not_ok", name, repr(str(e))[1:-1], sep="\t", flush=True)
+    code, out, err = run(guest.vdctl, "list", "-J")
+    empty = code == 0 and "vdisk0" not in out
+    print("ok" if empty else "not_ok", "no device is left", "" if empty else repr(out + err)[1:-1],
+          sep="\t")
+    missing = before - available()
+    print("ok" if missing <= MEMORY else "not_ok", f"memory is given back, but {MEMORY} bytes",
+          f"{missing} bytes are missing", sep="\t")
+
+
+if __name__ == "__main__":
+    main(sys.argv)
