@@ -130,7 +130,7 @@ DIFFERSRC := $(wildcard tools/testing/differ/*.c tools/testing/fuzz/fields.c \
 	tools/testing/fuzz/vmdk.c tools/testing/fuzz/mutate.c tools/testing/fuzz/text.c \
 	tools/testing/fuzz/packed.c)
 DIFFEROBJ := $(DIFFERSRC:%.c=$(BUILD)/user/%.o)
-differ-bin: $(BUILD)/differ
+differ-bin: $(BUILD)/differ $(BUILD)/differ-asan
 $(BUILD)/user/tools/testing/%.o: tools/testing/%.c
 	@mkdir -p $(@D)
 	$(CC) $(UCFLAGS) $(VDINC) -Ictl -Itools/testing/unit -Itools/testing/fuzz -c -o $@ $<
@@ -139,6 +139,9 @@ $(BUILD)/libctl.a: $(filter-out %/vdctl.o %/parse-child.o,$(CTLOBJ))
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/differ: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk.a
 	$(CC) $(CFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs $(PKGS)) -lcmocka -lz
+$(BUILD)/differ-asan: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk-asan.a
+	$(CC) $(CFLAGS) -pthread -fsanitize=address,undefined -o $@ $^ \
+		$(shell pkg-config --libs $(PKGS)) -lcmocka -lz
 
 # --- hostile images ---
 .PHONY: hostile-open
