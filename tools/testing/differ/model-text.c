@@ -126,6 +126,16 @@ static bool take_line(const struct dm_model *m, char *line, const char *rest,
 	return ret >= 0;
 }
 
+/* As QEMU looks for it, in a descriptor that is a file of its own. */
+u32 dm_first_cid(const struct df_image *img, u32 file)
+{
+	const struct fz_view_file *f = &img->view.file[file];
+	const char *at = memmem(f->data, f->len, "CID=", 4);
+
+	/* Room behind the file's end holds zeros. */
+	return at ? (u32)strtoul(at + 4, NULL, 16) : 0;
+}
+
 bool dm_text(struct dm_model *m, u32 file, u64 pos, u64 len, struct dm_image *image)
 {
 	const struct fz_view_file *f = &m->img->view.file[file];

@@ -196,6 +196,9 @@ bool dm_open(struct dm_model *m, const struct df_image *img, u32 quirks)
 			;
 		if (i == img->view.nr || !open_image(m, i, &m->images[m->nr]))
 			return false;
+		m->images[m->nr - 1].wrong_parent =
+			quirk(m, DM_PARENT_CID) &&
+			dm_first_cid(img, i) != m->images[m->nr - 1].parent_cid;
 		m->nr++;
 	}
 	return true;
@@ -461,6 +464,8 @@ void dm_sector(const struct dm_model *m, u64 sector, struct dm_hit *hit)
 		hit->depth = d;
 		hit->what = DM_BAD;
 		ask_seg(m, &image->segs[i], sector - image->segs[i].start, hit);
+		if (hit->what == DM_HOLE && image->wrong_parent)
+			hit->what = DM_BAD;
 		if (hit->what != DM_HOLE)
 			return;
 	}

@@ -27,6 +27,7 @@ enum dm_quirk {
 	DM_PACK_ROOM,	/* packed bytes up to twice the grain, zeros past the end */
 	DM_NO_PREFIX,	/* without markers there is no length in front of a grain */
 	DM_SE_ANY,	/* SESparse tables and grains out of their areas */
+	DM_PARENT_CID,	/* a parent's CID is the first "CID=" in its text */
 	DM_NO_PARENT,	/* the parent is looked up in another place of the text */
 	DM_QUIRKS,
 };
@@ -54,7 +55,7 @@ struct dm_image {
 	u32 nr;
 	u64 sectors;
 	u32 cid, parent_cid;
-	bool has_parent;
+	bool has_parent, wrong_parent;
 	struct dm_seg segs[DM_SEGS];
 };
 
@@ -95,6 +96,7 @@ u64 dm_number(const struct df_image *img, u32 file, u64 pos, u32 width);
 bool dm_hosted(const struct df_image *img, u32 file, struct dm_seg *seg);
 
 /* model-text.c */
+u32 dm_first_cid(const struct df_image *img, u32 file);
 bool dm_text(struct dm_model *m, u32 file, u64 pos, u64 len, struct dm_image *image);
 
 #endif /* DIFFER_MODEL_H */

@@ -124,6 +124,7 @@ HOSTED_RULE(version, !field(h, 4, 4) || field(h, 4, 4) > 3)
 HOSTED_RULE(grain, !power_of_2(field(h, 20, 8)) || field(h, 20, 8) > 2048)
 HOSTED_RULE(gtes, field(h, 44, 4) != 512)
 HOSTED_RULE(descriptor_size, field(h, 36, 8) > 20480)
+HOSTED_RULE(descriptor_long, field(h, 36, 8) > 2048)
 HOSTED_RULE(descriptor_place, descriptor_bad(h))
 HOSTED_RULE(no_descriptor, !field(h, 28, 8) || !field(h, 36, 8))
 HOSTED_RULE(directory, dir_bad(h, 56))
@@ -273,6 +274,7 @@ const struct df_rule df_header_rules[] = {
 	{ ": grainSize at byte", grain, "a grain size that is no power of two up to 2048" },
 	{ "numGTEsPerGT at byte", gtes, "tables of other than 512 entries: the format has no others" },
 	{ "descriptorSize at byte", descriptor_size, "a descriptor of more than 20480 sectors" },
+	{ "descriptor is longer than", descriptor_long, "an embedded descriptor of more than 1 MiB" },
 	{ ": descriptor of", descriptor_place, "the embedded descriptor ends past the file" },
 	{ "one extent of a disk in several", no_descriptor, "an extent without a descriptor is a part of a disk: its neighbours would be missing" },
 	{ "gdOffset", directory, "the directory lies in sector 0 or past the file" },

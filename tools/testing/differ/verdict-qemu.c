@@ -65,14 +65,25 @@ static bool is_other_type(const char *value)
 	return true;
 }
 
+/* The first createType=", wherever it stands. */
 static bool other_type(const struct df_image *img, const char *text)
 {
+	static const char word[] = "createType=\"";
 	char value[DF_LINE];
+	const char *at;
+	struct df_text t;
 	u32 i;
 
-	for (i = 0; i < img->view.nr; i++)
-		if (df_value_in(img, i, "createType", value) && is_other_type(value))
+	for (i = 0; i < img->view.nr; i++) {
+		at = qemu_text(img, i, &t) ? memmem(t.s, t.len, word, sizeof(word) - 1) : NULL;
+		if (!at)
+			continue;
+		at += sizeof(word) - 1;
+		snprintf(value, sizeof(value), "%.*s",
+			 (int)min(strcspn(at, "\""), (size_t)DF_LINE - 1), at);
+		if (is_other_type(value))
 			return true;
+	}
 	return false;
 }
 
@@ -188,6 +199,23 @@ static bool huge(const struct df_image *img, const char *text)
 	return false;
 }
 
+/* What QEMU takes for the name of the parent is the name of the file itself. */
+static bool own_parent(const struct df_image *img, const char *text)
+{
+	static const char word[] = "parentFileNameHint";
+	const char *at, *name;
+	struct df_text t;
+	u32 i;
+
+	for (i = 0; i < img->view.nr; i++) {
+		name = img->name[i];
+		at = qemu_text(img, i, &t) ? memmem(t.s, t.len, word, sizeof(word) - 1) : NULL;
+		if (at && !strncmp(at + sizeof(word) + 1, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
 /* Compressed, in grains larger than any writer's: by the header, or by the footer. */
 static bool huge_grain(const struct df_image *img, const char *text)
 {
@@ -206,6 +234,7 @@ const struct df_rule df_broken_rules[] = {
 	{ "(signal 6)", no_extent_for_qemu, "QEMU aborts on a descriptor in which it finds no extent" },
 	{ "(signal 8)", no_grain, "QEMU divides by a COWD grain size of 0" },
 	{ "(signal 5)", huge_grain, "QEMU takes compressed grains of up to 1 GiB, and ends when there is no memory for two" },
+	{ "(signal 9)", own_parent, "QEMU goes round for ever in an image that is its own parent" },
 	{ "(signal 9)", huge_grain, "QEMU takes compressed grains of up to 1 GiB, and unpacks one anew for every sector" },
 	{ "(signal 9)", huge, "QEMU goes round for ever on an extent of more sectors than have an address" },
 	{ NULL, NULL, NULL },

@@ -18,6 +18,7 @@ static const char *const quirks[DM_QUIRKS] = {
 	[DM_PACK_ROOM] = "QEMU takes up to twice a grain as packed, also past the end of the file",
 	[DM_NO_PREFIX] = "QEMU does not know the length in front of compressed grains without markers",
 	[DM_SE_ANY] = "QEMU does not hold SESparse tables and grains to their areas",
+	[DM_PARENT_CID] = "QEMU takes the first \"CID=\" for a parent's CID; without a line of that name it is parentCID, and nothing of the parent can be read",
 	[DM_NO_PARENT] = "QEMU looks for an embedded descriptor in sector 1 only",
 };
 
