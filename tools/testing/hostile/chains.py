@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-from layouts import DISK, SECTOR, Cowd, Sparse, flat, text, write
+from layouts import DISK, Cowd, Sparse, flat, text, write
 from registry import case, simple
 
 KIB64 = 1 << 16

@@ -7,14 +7,15 @@ verdict refuse: opening fails with @answer and @sentence. open: it works, the di
 and where that has a "!" a read fails with @answer and @sentence; else @sentence, unless "-", is a
 warning. check: `vdctl check` exits with @answer and says @sentence.
 
-disk: size, then POS+LEN=BYTE or POS+LEN! for each part that is not zeros, or POS+LEN@FILE (of the
-case's directory); numbers like 4K or 1M-512.
+disk: size, then for each part that is not zeros POS+LEN=BYTE, POS+LEN@FILE (of the case's directory,
+or @FILE:POS there) or POS+LEN! where reads fail; numbers like 4K or 1M-512.
 """
 import errno
 import os
 import random
 import re
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 MIB = 1 << 20
 UNITS = {"s": 512, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -59,6 +60,22 @@ def load(path):
                 raise ValueError(f"{path}:{number}: {len(words)} columns, {words[2:3]}")
             rows += [Row(words[0], how, *words[2:]) for how in words[1].split(",")]
     return rows
+
+
+def judge_all(rows, judge, name_of):
+    """
+    Prints "ok|not_ok TAB name TAB details" a row, as judge(row) gives a text or None, in the
+    table's order. Cases run side by side; rows of one case do not.
+    """
+    cases = {}
+    for row in rows:
+        cases.setdefault(row.case, []).append(row)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for results in pool.map(lambda of_case: [(row, judge(row)) for row in of_case],
+                                cases.values()):
+            for row, bad in results:
+                print("not_ok" if bad else "ok", name_of(row), *([repr(bad)[1:-1]] if bad else []),
+                      sep="\t", flush=True)
 
 
 def writes(row):
@@ -106,8 +123,9 @@ class Disk:
     def piece(self, p, start, stop):
         if isinstance(p.byte, int):
             return bytes([p.byte]) * (stop - start)
-        with open(os.path.join(self.directory, p.byte), "rb") as f:
-            f.seek(start - p.pos)
+        name, _, at = p.byte.partition(":")
+        with open(os.path.join(self.directory, name), "rb") as f:
+            f.seek(start - p.pos + number(at))
             return f.read(stop - start).ljust(stop - start, b"\0")
 
     def looks(self):

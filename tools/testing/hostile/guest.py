@@ -6,6 +6,7 @@ Prints lines like judge.py's. What is written is what stands there already, so t
 rows do not disturb each other.
 """
 import errno
+import json
 import mmap
 import os
 import re
@@ -17,6 +18,7 @@ import expect
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 60    # seconds; the machine is emulated
 MIB = 1 << 20
+MARKS = 48    # bytes of the first write: content ids, the mark of use
 MEMORY = 16 * MIB    # may be missing at the end: caches that nobody gives back
 
 
@@ -63,9 +65,14 @@ class Node:
         return data
 
     def write(self, pos, data):
+        """None, or the name of an errno."""
         self.buffer[:len(data)] = data
-        os.pwritev(self.fd, [memoryview(self.buffer)[:len(data)]], pos)
-        os.fsync(self.fd)
+        try:
+            os.pwritev(self.fd, [memoryview(self.buffer)[:len(data)]], pos)
+            os.fsync(self.fd)
+        except OSError as e:
+            return errno.errorcode[e.errno]
+        return None
 
     def close(self):
         os.close(self.fd)
@@ -98,6 +105,14 @@ class Guest:
             code, _, err = run(self.vdctl, "detach", path)
         need(code == 0, f"detach exits {code}: {err}")
 
+    def judge(self, row):
+        """What is wrong, or None."""
+        try:
+            {"refuse": self.refuse, "open": self.open}[row.verdict](row)
+        except (Wrong, OSError, ValueError) as e:
+            return str(e) or repr(e)
+        return None
+
     def look(self, row, path):
         disk = expect.Disk(row.disk, os.path.join(self.root, "cases", row.case))
         node = Node(path, expect.writes(row))
@@ -106,11 +121,37 @@ class Guest:
             bad = disk.compare(node.read) or disk.compare_failing(node.read, "EIO")
             need(not bad, bad)
             if expect.writes(row):
-                node.write(0, disk.bytes(0, 512))
-                bad = disk.compare(node.read)
-                need(not bad, f"after a write: {bad}")
+                self.write(row, node, disk)
         finally:
             node.close()
+
+    def write(self, row, node, disk):
+        """Where reading fails, nothing may be written; elsewhere it works."""
+        before = self.files(row)
+        for p in disk.fails():
+            got = node.write(p.pos, b"w" * 512)
+            need(got == "EIO", f"writing at {p.pos}: {got}, not EIO")
+        for name, old in before.items():
+            new = self.files(row)[name]
+            changed = sum(a != b for a, b in zip(old, new))
+            need(len(old) == len(new) and changed <= MARKS, f"{name}: {changed} bytes are changed")
+        good = next(iter(disk.good_parts(0, disk.size)), None)
+        if not good:
+            return
+        got = node.write(good[0], disk.bytes(good[0], good[0] + 512))
+        need(not got, f"writing: {got}")
+        bad = disk.compare(node.read)
+        need(not bad, f"after a write: {bad}")
+
+    def files(self, row):
+        directory = os.path.join(self.root, "cases", row.case)
+        found = {}
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            if os.path.isfile(path) and os.path.getsize(path) < MIB:
+                with open(path, "rb") as f:
+                    found[name] = f.read()
+        return found
 
 
 def available():
@@ -139,15 +180,9 @@ def rows():
 def main(argv):
     guest = Guest(argv[1], argv[2])
     before = available()
-    for row in rows():
-        name = f"{row.case}, {row.how}: {row.verdict}"
-        try:
-            {"refuse": guest.refuse, "open": guest.open}[row.verdict](row)
-            print("ok", name, sep="\t", flush=True)
-        except (Wrong, OSError, ValueError) as e:
-            print("not_ok", name, repr(str(e))[1:-1], sep="\t", flush=True)
+    expect.judge_all(rows(), guest.judge, lambda row: f"{row.case}, {row.how}: {row.verdict}")
     code, out, err = run(guest.vdctl, "list", "-J")
-    empty = code == 0 and "vdisk0" not in out
+    empty = code == 0 and not json.loads(out)["vdisks"]
     print("ok" if empty else "not_ok", "no device is left", "" if empty else repr(out + err)[1:-1],
           sep="\t")
     missing = before - available()

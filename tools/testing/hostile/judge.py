@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Each row of expected.tsv against vdctl and against the library: judge.py DIR VDCTL OPEN [CASE...]
 
-Prints "ok|not_ok TAB name TAB details" a row, for run. DIR is generate.py's; OPEN is the program
-made of open.c.
+Prints a line a row, for run. DIR is generate.py's; OPEN is the program made of open.c.
 """
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import expect
 
@@ -39,13 +39,15 @@ class Host:
         self.root = os.path.realpath(root)
         self.vdctl = vdctl
         self.opener = opener
-        self.trace = os.path.join(self.root, "trace")
+
+    def trace(self):
+        return os.path.join(self.root, f"trace.{threading.get_ident()}")
 
     def run(self, command, traced=None, **more):
         """Of vdctl; @traced: the row whose directory it must not leave."""
         command = [self.vdctl, *command]
         if traced:
-            command = ["strace", "-f", "-y", "-qq", "-s", "4096", "-o", self.trace, "-e",
+            command = ["strace", "-f", "-y", "-qq", "-s", "4096", "-o", self.trace(), "-e",
                        "trace=open,openat,openat2,creat,connect,execve", *command]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
@@ -60,7 +62,7 @@ class Host:
     def check_trace(self, row):
         home = os.path.join(self.root, "cases", row.case)
         seen = 0
-        with open(self.trace, encoding="utf-8", errors="backslashreplace") as f:
+        with open(self.trace(), encoding="utf-8", errors="backslashreplace") as f:
             lines = f.read().splitlines()
         for line in lines:
             need(" connect(" not in line, f"connects: {line}")
@@ -182,8 +184,24 @@ class Host:
             need(len(found.group(2)) < 256, f"open: {len(found.group(2))} bytes of text")
 
     def judge(self, row):
-        {"refuse": self.refuse, "open": self.open, "check": self.check}[row.verdict](row)
-        self.library(row)
+        """What is wrong, or None."""
+        try:
+            {"refuse": self.refuse, "open": self.open, "check": self.check}[row.verdict](row)
+            self.library(row)
+        except (Wrong, ValueError, KeyError, subprocess.TimeoutExpired) as e:
+            return str(e) or repr(e)
+        return None
+
+
+def control(host, row):
+    """An open outside that is allowed must be seen in the trace."""
+    outside = os.path.join(host.root, "outside")
+    image = expect.image(host.root, row)
+    try:
+        host.run(["map", "--allow-outside", outside, image], row)
+    except Wrong as e:
+        return str(e).startswith(f"opens {outside}")
+    return False
 
 
 def name_of(row):
@@ -195,14 +213,10 @@ def name_of(row):
 
 def main(argv):
     host = Host(*argv[1:4])
-    for row in expect.load(os.path.join(HERE, "expected.tsv")):
-        if len(argv) > 4 and row.case not in argv[4:]:
-            continue
-        try:
-            host.judge(row)
-            print("ok", name_of(row), sep="\t", flush=True)
-        except (Wrong, ValueError, KeyError, subprocess.TimeoutExpired) as e:
-            print("not_ok", name_of(row), repr(str(e))[1:-1], sep="\t", flush=True)
+    rows = expect.load(os.path.join(HERE, "expected.tsv"))
+    good = control(host, next(r for r in rows if r.case == "extent-absolute"))
+    print("ok" if good else "not_ok", "the trace shows what is opened outside", sep="\t")
+    expect.judge_all([r for r in rows if len(argv) == 4 or r.case in argv[4:]], host.judge, name_of)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,8 @@ static unsigned long map_once(struct vd_chain *chain, u64 pos, u64 len, u64 *got
 
 	*got = ret ? 0 : ext.len;
 	if (!ret && (ext.pos != pos || !ext.len || ext.len > len)) {
-		fprintf(stderr, "map of %llu + %llu gives %llu + %llu\n", pos, len, ext.pos, ext.len);
+		fprintf(stderr, "map of %llu + %llu gives %llu + %llu\n", pos, len, ext.pos,
+			ext.len);
 		failures++;
 	}
 	return ops - before;
