@@ -21,8 +21,8 @@
 
 /* DESIGN's: what an image may cost more than a raw one of 1 MiB. */
 #define MAX_HELD	(256U << 10)
-/* Of tables that the caller sends, for each segment. */
-#define MAX_HELD_SEG	768U
+/* But of very many segments the tables that are sent alone are more. */
+#define MAX_HELD_SEG	512U
 /* Of an image: probe, magic, header, footer with two markers, descriptor. */
 #define MAX_LAYOUT_OPS	7U
 /* Of a segment: magic, header, footer with two markers. */
@@ -292,14 +292,14 @@ static void count_open(struct vd_error *err)
 	largest = 0;
 	vd_chain_open(&desc, &chain, err);
 	at_most("open-ops", ops, MAX_OPEN_OPS * desc.nr_segments);
-	at_most("open-largest", largest, MAX_HELD + MAX_HELD_SEG * desc.nr_segments);
+	at_most("open-largest", largest, max(MAX_HELD, MAX_HELD_SEG * desc.nr_segments));
 	held = __sanitizer_get_current_allocated_bytes() - before;
 	if (!chain) {
 		at_most("held", held, 0);
 		return;
 	}
 	at_most("held", held > base ? held - base : 0,
-		MAX_HELD + MAX_HELD_SEG * (desc.nr_segments - 1));
+		max(MAX_HELD, MAX_HELD_SEG * desc.nr_segments));
 	count_maps(chain);
 	count_read(chain, 0);
 	count_read(chain, chain->size > MIB ? chain->size - MIB : 0);

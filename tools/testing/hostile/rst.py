@@ -64,10 +64,10 @@ In user space (suite *hostile*), for each row:
 =========================================  =====================================================
 Bound                                      Value
 =========================================  =====================================================
-memory of an open image, beyond that of    256 KiB, and 768 bytes for each segment but the first
+memory of an open image, beyond that of    256 KiB; 512 bytes for each segment if that is more
 a raw one of 1 MiB
 largest single allocation: reading text    1 MiB and 1 byte
-largest single allocation: opening         256 KiB, and 768 bytes for each segment
+largest single allocation: opening         256 KiB; 512 bytes for each segment if that is more
 operations to read an image's description  7 an image
 operations to open                         5 a segment
 operations of one look-up in the map       4 an image
