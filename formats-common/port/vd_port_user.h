@@ -73,16 +73,24 @@ typedef long long s64;
 #define check_sub_overflow(a, b, d)	__builtin_sub_overflow(a, b, d)
 #define check_mul_overflow(a, b, d)	__builtin_mul_overflow(a, b, d)
 
+/*@ assigns \result \from n;
+    ensures \result <==> \exists integer i; 0 <= i < 64 && n == 1 << i; */
 static inline bool is_power_of_2(u64 n)
 {
 	return n && !(n & (n - 1));
 }
 
+/*@ requires n > 0;
+    assigns \result \from n;
+    ensures 0 <= \result < 64; */
 static inline int ilog2(u64 n)
 {
 	return 63 - __builtin_clzll(n);
 }
 
+/*@ requires d > 0 && \valid(rem);
+    assigns \result, *rem \from n, d;
+    ensures n == \result * d + *rem && 0 <= *rem < d; */
 static inline u64 div_u64_rem(u64 n, u32 d, u32 *rem)
 {
 	*rem = (u32)(n % d);
