@@ -40,6 +40,7 @@ help:
 ## make mutants        each check of a backend removed: does a test fail?
 ## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
 ## make differ         mutated images against qemu-img, each difference explained (IMAGES=2000)
+## make prove          proofs of open, map and arithmetic; the model of write ordering
 ## make evidence       all of the above at length, hours: Documentation/evidence.md
 ## make bench          instructions per I/O and ratios against loop and qemu-nbd
 ## make lint           sparse, W=1, cppcheck, shellcheck, clang-format, symbol gate
@@ -108,7 +109,7 @@ shell:
 	@tools/demo/run shell $(IMAGE)
 
 check:
-	@tools/install-deps build kernels vm test lint fuzz
+	@tools/install-deps build kernels vm test lint fuzz proof
 	@tools/testing/check
 
 bench:

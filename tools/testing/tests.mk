@@ -6,7 +6,7 @@ UNITSRC := $(wildcard tools/testing/unit/test-*.c)
 GUESTSRC := $(wildcard tools/testing/selftests/vdisk/test-*.c)
 GUESTLIB := $(filter-out $(GUESTSRC),$(wildcard tools/testing/selftests/vdisk/*.c))
 
-.PHONY: unit unit-plain unit-tsan guest-tests crash crash-bin evidence mutants mutants-bin fuzz differ differ-bin
+.PHONY: unit unit-plain unit-tsan guest-tests crash crash-bin evidence prove mutants mutants-bin fuzz differ differ-bin
 
 # --- unit tests ---
 # Each opens its images through again/, which can open them once more with faults.
@@ -159,11 +159,16 @@ $(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard t
 
 # --- one suite, with more than make check asks ---
 evidence:
-	@tools/install-deps build kernels vm test fuzz
+	@tools/install-deps build kernels vm test fuzz proof
 	@tools/evidence
 
 crash:
 	@tools/testing/crash/run $(STATES)
+
+prove:
+	@tools/install-deps proof
+	@tools/testing/proof/run
+	@tools/testing/proof/model
 
 mutants:
 	@tools/testing/mutants/run
