@@ -378,17 +378,18 @@ void fz_io_init(struct fz_io *io, const struct fz_input *in)
 		struct fz_file *f = &io->files[i];
 
 		f->io = io;
-		f->size = m->size;
-		f->limit = io->ctl.quota ? m->size + io->ctl.quota * 1024ULL : U64_MAX;
+		/* No file has more. */
+		f->size = min_t(u64, m->size, S64_MAX);
+		f->limit = io->ctl.quota ? f->size + io->ctl.quota * 1024ULL : U64_MAX;
 		f->file.ops = &fz_ops;
 		f->file.index = i;
-		f->file.size = m->size;
+		f->file.size = f->size;
 		f->file.writable = m->flags & FZ_FILE_WRITABLE && !(io->ctl.flags & FZ_READ_ONLY);
 		f->file.fixed = m->flags & FZ_FILE_FIXED;
 		if (io->ctl.flags & FZ_SHRUNK)
 			f->size -= f->size / 4;
 		for (r = m->first_run; r < m->first_run + m->nr_runs; r++)
-			fill(io, i, &in->runs[r], m->size);
+			fill(io, i, &in->runs[r], f->file.size);
 	}
 }
 
