@@ -74,18 +74,10 @@ static void *key_field(struct parser *p, const struct key *key)
 	return (char *)p->d + key->field;
 }
 
-static int take_any(struct parser *p, const struct key *key, struct vmdk_text value)
+static int take_text(struct parser *p, const struct key *key, struct vmdk_text value)
 {
 	*(struct vmdk_text *)key_field(p, key) = value;
 	return 0;
-}
-
-/* A word or a name: no tab, the one control character that a line may have. */
-static int take_text(struct parser *p, const struct key *key, struct vmdk_text value)
-{
-	if (vmdk_text_has(value, "\t"))
-		return -EINVAL;
-	return take_any(p, key, value);
 }
 
 static int take_hex(struct parser *p, const struct key *key, struct vmdk_text value)
@@ -186,7 +178,7 @@ static const struct key keys[] = {
 	    VMDK_HAVE_PARENT_MOD_UUID, false),
 	KEY("ddb.longContentID", take_content_id, content_id, VMDK_HAVE_CONTENT_ID, false),
 	KEY("ddb.encoding", take_text, ddb_encoding, 0, false),
-	KEY("ddb.comment", take_any, comment, 0, false),
+	KEY("ddb.comment", take_text, comment, 0, false),
 	KEY("ddb.iofilters", take_text, filters, 0, false),
 	KEY("ddb.sidecars", take_text, sidecars, 0, false),
 	KEY("ddb.logicalSectorSize", take_number, sector_size, 0, false),
@@ -371,9 +363,6 @@ static int check_name(struct vmdk_descriptor *d, const struct vmdk_line *line,
 	if (name_has_backslash(d, line->name) || name_has_drive(line->name))
 		return vd_fail(err, -EOPNOTSUPP,
 			       "descriptor line %u: the extent's name is a Windows path; edit the line to name the file beside the descriptor",
-			       line->number);
-	if (vmdk_text_has(line->name, "\t"))
-		return vd_fail(err, -EUCLEAN, "descriptor line %u: the extent's name has a tab",
 			       line->number);
 	if (line->name.len >= VDISK_MAX_NAME)
 		return vd_fail(err, -EUCLEAN, "descriptor line %u: the extent's name is too long",
