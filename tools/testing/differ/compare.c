@@ -259,6 +259,8 @@ static void differing_range(struct df_found *found, const struct df_range *q, u6
 	u64 end = pos + len;
 
 	class(found, DF_MAP);
+	/* QEMU's lines can begin in the middle of a sector: where a file ends there. */
+	pos -= pos % DF_SECTOR;
 	for (; pos < end; pos += DF_SECTOR) {
 		if (!look(&models.strict, models.strict_good, pos / DF_SECTOR, &strict) ||
 		    !look(&models.full, models.full_good, pos / DF_SECTOR, &full))
