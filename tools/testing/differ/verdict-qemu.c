@@ -169,13 +169,16 @@ static bool no_grain(const struct df_image *img, const char *text)
 	return false;
 }
 
-/* What headers say: hosted in front, and SESparse. */
+/* What headers and footers say. */
 static bool huge_header(const struct df_image *img, u32 file)
 {
-	u64 at = dm_number(img, file, 0, 4) == 0x564d444b ? 12 : 16;
+	struct dm_seg seg = { 0 };
 
-	return (at == 12 || dm_number(img, file, 0, 8) == 0xcafebabe) &&
-	       dm_number(img, file, at, 8) >= 1ULL << 54;
+	if (dm_number(img, file, 0, 8) == 0xcafebabe)
+		seg.capacity = dm_number(img, file, 16, 8);
+	else if (dm_number(img, file, 0, 4) == 0x564d444b)
+		dm_hosted(img, file, &seg);
+	return seg.capacity >= 1ULL << 54;
 }
 
 /* More sectors than have a byte address. */
