@@ -7,6 +7,14 @@
 const struct vd_format vd_format_raw;
 const struct vd_format vd_format_vmdk;
 
+size_t each_length(const char *s)
+{
+	size_t n = (strlen)(s);
+
+	/*@ split n; */
+	return n;
+}
+
 int main(void)
 {
 	struct vd_error err = { .code = maybe() ? any_errno() : 0 };
