@@ -432,18 +432,22 @@ rw_permission() {
 		"$(grep -q 'flat.vmdk: cannot open for writing' "$work/err"; echo $?)" \
 		"$(cat "$work/err")"
 	rm -rf "$dir"
-	[ -n "$strace_ok" ] || return
 	# A file system that is read-only: the open for writing says so.
 	text "$rw/d.vmdk" vmfs 'RW 4096 VMFS "flat.vmdk"'
-	rw_injected openat:error=EROFS:when="$(rw_first_rw_open "$rw/d.vmdk")" --dry-run -J "$rw/d.vmdk"
-	same "readwrite: a read-only file system" "$rc $(of .writable) $(of "$top_files")" \
-		"0 false ro read" "$err"
+	if ! rw_read_only true 2>/dev/null; then
+		skip "readwrite: a read-only file system" "no mount namespace of one's own"
+		return
+	fi
+	rw_read_only "$VDCTL" attach --dry-run -J "$rw/d.vmdk" >"$work/out" 2>"$work/err"
+	same "readwrite: a read-only file system" "$? $(of .writable) $(of "$top_files")" \
+		"0 false ro read" "$(cat "$work/err")"
 }
 
-# Which openat of the process is the first for writing (after the /dev/null ones)
-rw_first_rw_open() {
-	strace -o "$work/trace" -e trace=openat "$VDCTL" attach --dry-run "$1" >/dev/null 2>&1
-	grep '^openat(' "$work/trace" | grep -n O_RDWR | grep -v '/dev/null' | head -1 | cut -d : -f 1
+# A command that finds the images on a file system without writing, while nobody else does.
+rw_read_only() {
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"' \
+		sh "$rw" "$@"
 }
 
 # rw_injected CALL:FAULT ARG...: vdctl attach ARG..., with a system call that fails
