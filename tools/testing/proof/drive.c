@@ -4,15 +4,23 @@
  * its map for whatever there is to ask.
  *
  * KIND: of the segment; NEXT: of another one, if there is; IMAGES: how many images
- * have them. FILE_SIZE: if it is defined, the size of every file, and the map must
- * not lead past it.
+ * have them; NR_FILES, PATCHES: how many of these the caller has; WRONG: he may also
+ * have wrong counts. FILE_SIZE: if it is defined, the size of every file, and the map
+ * must not lead past it.
  */
 #include "any.h"
 #include "vdisk/caps.h"
 #include "vdisk/image.h"
 
-#ifndef FILES
 #define FILES	IMAGES
+#ifndef NR_FILES
+#define NR_FILES FILES
+#endif
+#ifndef WRONG
+#define WRONG	0
+#endif
+#ifndef PATCHES
+#define PATCHES	0
 #endif
 /* Kinds that nobody knows. */
 #define UNKNOWN_LOW	any_of(VDISK_SEG_NOACCESS + 1, VDISK_SEG_RAW - 1)
@@ -107,7 +115,7 @@ static int open_wrong(struct vd_chain_desc *desc, struct vdisk_segment_desc *seg
 		desc->nr_segments = any_of(VDISK_MAX_SEGMENTS + 1, U32_MAX);
 		break;
 	case 3:
-		desc->nr_files = any_of(VDISK_MAX_MEMBERS + 1, U32_MAX);
+		desc->nr_files = maybe() ? 0 : any_of(VDISK_MAX_MEMBERS + 1, U32_MAX);
 		break;
 	case 4:
 		segments[0].image = any_of(1, U32_MAX);
@@ -165,7 +173,7 @@ int main(void)
 	struct vd_file *files[FILES];
 	struct vdisk_image_desc images[IMAGES];
 	struct vdisk_segment_desc segments[SEGMENTS];
-	struct vdisk_patch patches[1];
+	struct vdisk_patch patches[2];
 	struct vd_chain_desc desc = {
 		.files = files, .images = images, .segments = segments, .patches = patches,
 	};
@@ -177,18 +185,14 @@ int main(void)
 	any_images(images);
 	any_segments(segments);
 	Frama_C_make_unknown((char *)patches, sizeof(patches));
-	desc.nr_files = FILES;
+	desc.nr_files = NR_FILES;
 	desc.nr_images = IMAGES;
 	desc.nr_segments = SEGMENTS;
-	desc.nr_patches = ARRAY_SIZE(patches);
+	desc.nr_patches = PATCHES;
 	desc.meta_blocks = any_u32();
 	desc.grow_chunk = any_u32();
-	if (maybe())
+	if (WRONG && maybe())
 		return open_wrong(&desc, segments);
-	if (maybe())
-		desc.nr_patches = 0;
-	if (maybe())
-		desc.nr_files = 0;
 
 	ret = vd_chain_open(&desc, &chain, &err);
 	Frama_C_show_each_open(ret);
