@@ -3,7 +3,7 @@
 #include "again.h"
 
 #define SEEN	(1U << 16)
-#define ALL	150	/* images of a program that are all tried; of more, */
+#define ALL	100	/* images of a program that are all tried; of more, */
 #define SOME	32	/* one in so many */
 
 int __real_vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out,
@@ -54,7 +54,7 @@ bool again_disarm(struct again *a)
 
 long again_next(long i)
 {
-	return i < 64 ? i + 1 : i + i / 8;
+	return i < 32 ? i + 1 : i + i / 5;
 }
 
 /* --- copies --- */
