@@ -129,21 +129,39 @@ static bool used_twice(const struct df_image *img, const char *text)
 	return false;
 }
 
-static bool flat_short(const struct df_image *img, const char *text)
+/* Is there a flat extent of which @is is true? */
+static bool any_flat(const struct df_image *img,
+		     bool (*is)(const struct df_image *img, const struct dm_seg *s))
 {
 	static struct dm_model m;
-	const struct dm_seg *s;
 	u32 i, d;
 
 	dm_open(&m, img, 0);
 	for (d = 0; d < m.nr; d++)
-		for (i = 0; i < m.images[d].nr; i++) {
-			s = &m.images[d].segs[i];
-			if (s->kind == DM_FLAT && (s->offset + s->len) * DF_SECTOR >
-			    ((img->view.file[s->file].len + 511) & ~511ULL))
+		for (i = 0; i < m.images[d].nr; i++)
+			if (m.images[d].segs[i].kind == DM_FLAT && is(img, &m.images[d].segs[i]))
 				return true;
-		}
 	return false;
+}
+
+static bool is_short(const struct df_image *img, const struct dm_seg *s)
+{
+	return (s->offset + s->len) * DF_SECTOR > ((img->view.file[s->file].len + 511) & ~511ULL);
+}
+
+static bool flat_short(const struct df_image *img, const char *text)
+{
+	return any_flat(img, is_short);
+}
+
+static bool is_beyond(const struct df_image *img, const struct dm_seg *s)
+{
+	return s->offset + s->len > 1ULL << 53;
+}
+
+static bool flat_beyond(const struct df_image *img, const char *text)
+{
+	return any_flat(img, is_beyond);
 }
 
 /* The lines' sizes, one by one and together. */
@@ -175,6 +193,7 @@ static bool empty(const struct df_image *img, const char *text)
 
 const struct df_rule df_file_rules[] = {
 	{ "flat extent needs", flat_short, "a flat extent is longer than its file: some of the disk is missing, and would read as zeros" },
+	{ "legal: multiples of 512 to", flat_beyond, "a flat extent ends past any file" },
 	{ "not found", missing, "the file of an extent is not there" },
 	{ "parent '", no_parent, "the parent is not there: what only it holds would read as zeros" },
 	{ "wants a parent with CID", parent_cid, "the parent's CID is not the one that the child was made of" },
