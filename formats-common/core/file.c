@@ -48,6 +48,12 @@ int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 }
 VD_EXPORT(vd_file_read);
 
+int vd_file_size(struct vd_file *file, u64 *size)
+{
+	return from_file(file->ops->size(file, size));
+}
+VD_EXPORT(vd_file_size);
+
 int vd_file_read_tail(struct vd_file *file, u64 pos, void *buf, u32 len)
 {
 	u64 size = READ_ONCE(file->size);

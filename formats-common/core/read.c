@@ -17,14 +17,12 @@ int vd_check_range(const struct vd_chain *chain, u64 pos, u64 len)
 static int data_end(struct vd_file *file, u64 *end)
 {
 	u64 now = 0;
+	int ret = 0;
 
-	*end = READ_ONCE(file->size);
-	if (!file->writable)
-		return 0;
-	if (file->ops->size(file, &now))
-		return -EIO;
-	*end = max(*end, now);
-	return 0;
+	if (file->writable)
+		ret = vd_file_size(file, &now);
+	*end = max(READ_ONCE(file->size), now);
+	return ret;
 }
 
 /*

@@ -486,10 +486,9 @@ int vd_space_trim(struct vd_chain *chain, struct vd_space *space)
 	if (file->fixed || size > old)
 		return 0;
 	/* An attempt to grow may have got part of the way. */
-	if (file->ops->size(file, &now))
-		return -EIO;
-	if (now <= size)
-		return 0;
+	ret = vd_file_size(file, &now);
+	if (ret || now <= size)
+		return ret;
 	/* Smaller in the cache's eyes before it is: nobody reads what goes. */
 	WRITE_ONCE(file->size, size);
 	vd_meta_drop(chain->meta, file, size, old - size);

@@ -76,6 +76,9 @@ int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len);
  */
 int vd_file_read_tail(struct vd_file *file, u64 pos, void *buf, u32 len);
 
+/* The size now, which vd_file.size need not be: 0 or -errno. */
+int vd_file_size(struct vd_file *file, u64 *size);
+
 /* These mark the file dirty, also when they fail: some of it may have happened. */
 int vd_file_write(struct vd_file *file, u64 pos, const void *buf, u32 len);
 int vd_file_truncate(struct vd_file *file, u64 size);

@@ -165,7 +165,7 @@ class Host:
         need(row.sentence == "-" or re.search(row.sentence, text.replace("\n", " ; ")),
              f"says: {text}")
 
-    def library(self, row):
+    def opened(self, row):
         """The same by the library alone: the errno itself, memory and operations."""
         refused = row.verdict == "refuse"
         if expect.writes(row) or row.verdict == "check" or \
@@ -187,7 +187,7 @@ class Host:
         """What is wrong, or None."""
         try:
             {"refuse": self.refuse, "open": self.open, "check": self.check}[row.verdict](row)
-            self.library(row)
+            self.opened(row)
         except (Wrong, ValueError, KeyError, subprocess.TimeoutExpired) as e:
             return str(e) or repr(e)
         return None

@@ -36,37 +36,26 @@ def blank_comments(text):
                   flags=re.S)
 
 
-def closing(text, at):
-    """Where the bracket at @at is closed."""
+def outside(text, at):
+    """Places from @at on that are in no string, each with the depth of brackets after it."""
     depth = 0
-    while True:
+    while at < len(text):
         c = text[at]
         if c in '"\'':
             at = skip_string(text, at)
             continue
-        if c in '([{':
-            depth += 1
-        elif c in ')]}':
-            depth -= 1
-            if not depth:
-                return at
+        depth += (c in '([{') - (c in ')]}')
+        yield at, c, depth
         at += 1
+
+
+def closing(text, at):
+    """Where the bracket at @at is closed."""
+    return next(i for i, _, depth in outside(text, at) if not depth)
 
 
 def statement_end(text, at):
-    depth = 0
-    while True:
-        c = text[at]
-        if c in '"\'':
-            at = skip_string(text, at)
-            continue
-        if c in '([{':
-            depth += 1
-        elif c in ')]}':
-            depth -= 1
-        elif c == ';' and not depth:
-            return at + 1
-        at += 1
+    return next(i for i, c, depth in outside(text, at) if c == ';' and not depth) + 1
 
 
 def function_returns_bool(text, at):
@@ -77,23 +66,15 @@ def function_returns_bool(text, at):
 
 def split_and(expr):
     """Offsets of the parts of A && B at depth 0; one part: no conjunction."""
-    parts, depth, start, at = [], 0, 0, 0
-    while at < len(expr):
-        c = expr[at]
-        if c in '"\'':
-            at = skip_string(expr, at)
+    parts, start = [], 0
+    for at, c, depth in outside(expr, 0):
+        if depth or at < start:
             continue
-        if c in '([{':
-            depth += 1
-        elif c in ')]}':
-            depth -= 1
-        elif not depth and expr.startswith('&&', at):
+        if expr.startswith('||', at) or c == '?':
+            return []
+        if expr.startswith('&&', at):
             parts.append((start, at))
             start = at + 2
-            at += 1
-        elif not depth and (expr.startswith('||', at) or c == '?'):
-            return []
-        at += 1
     parts.append((start, len(expr)))
     return parts
 

@@ -301,6 +301,41 @@ static void redundant_tables_on_io_error(void **state)
 	ut_disk_free(d);
 }
 
+/*
+ * What only the second directory knows, and cannot tell: neither a hole, where the
+ * first has no table, nor damage, where its entry is bad.
+ */
+static void second_directory_unreadable(void **state)
+{
+	static const u32 first[] = { 0, 0xffffffff };
+	struct ut_disk *d = ut_disk_random(12 * UT_MIB, 2048, 15, false);
+	struct img_sparse s = { .seed = 3, .flags = IMG_F_RGD };
+	struct ut_set set = { 0 };
+	struct flaky f = { .file = { .ops = &flaky_ops } };
+	struct vd_chain *chain;
+	u8 buf[VD_SECTOR];
+	size_t i;
+
+	img_sparse_write(&s, d);
+	f.from = ut_get_le(&s.buf, s.rgd * 512 + 6 * 4, 4) * 512;
+	f.to = f.from + IMG_GTES * 4;
+	f.file.size = s.buf.len;
+	set.files[0] = &f.file;
+	set.nr_files = 1;
+	ut_set_image(&set, VDISK_FORMAT_VMDK, d->size);
+	ut_set_seg(&set, VDISK_SEG_VMDK_SPARSE, 0, 0, d->size, 0);
+	for (i = 0; i < ARRAY_SIZE(first); i++) {
+		ut_put32(&s.buf, s.gd * 512 + 6 * 4, first[i]);
+		f.low = vd_ufile_mem(s.buf.data, s.buf.len, false);
+		chain = ut_open(&set);
+		assert_int_equal(vd_read(chain, NULL, 6 * UT_MIB + 4096, buf, VD_SECTOR), -EIO);
+		vd_chain_close(chain);
+		vd_ufile_free(f.low);
+	}
+	ut_buf_free(&s.buf);
+	ut_disk_free(d);
+}
+
 /* Without a redundant copy a bad directory entry fails its range and no other. */
 static void bad_directory_entry(void **state)
 {
@@ -385,6 +420,7 @@ int main(void)
 		cmocka_unit_test(bad_grain_entries),
 		cmocka_unit_test(redundant_directory),
 		cmocka_unit_test(redundant_tables_on_io_error),
+		cmocka_unit_test(second_directory_unreadable),
 		cmocka_unit_test(bad_directory_entry),
 		cmocka_unit_test(zero_entry_needs_its_flag),
 	};
