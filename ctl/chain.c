@@ -18,14 +18,14 @@ void set_tables(const struct image_set *set, struct vdisk_image_desc *images)
 
 /*
  * Damage that is found while mapping is told to the log, and only its errno to
- * the caller; keep the sentence for whoever reports.
+ * the caller; keep the sentence for whoever reports. The last one: those before
+ * it did no harm, as there was another copy to ask.
  */
 static char complaint[VD_ERROR_TEXT];
 
 static void keep_complaint(const char *text)
 {
-	if (!complaint[0])
-		snprintf(complaint, sizeof(complaint), "%s", text);
+	snprintf(complaint, sizeof(complaint), "%s", text);
 }
 
 /* The segment that an error's text is about, or nr_segs. */
@@ -69,10 +69,13 @@ int chain_error(int err, const struct image_set *set, u64 pos)
 				 (unsigned long long)pos);
 	ret = ctl_error(damaged ? CTL_IMAGE : CTL_FAIL, damaged ? "image_damaged" : "io",
 			set->images[0].path,
-			"at byte %llu of the disk: %s%s%s", (unsigned long long)pos, complaint,
-			complaint[0] ? ": " : "", strerror(-err));
-	memcpy(found.text, complaint, sizeof(found.text));
-	hint_extent(set, &found);
+			"at byte %llu of the disk: %s%s%s", (unsigned long long)pos,
+			damaged ? complaint : "", damaged && complaint[0] ? ": " : "",
+			strerror(-err));
+	if (damaged) {
+		memcpy(found.text, complaint, sizeof(found.text));
+		hint_extent(set, &found);
+	}
 	return ret;
 }
 

@@ -272,12 +272,13 @@ int vd_end_write(struct vd_chain *chain)
 	if (!w)
 		return 0;
 	vd_mutex_lock(&w->alloc_lock);
-	/* The second one is for the ranges that the first one freed. */
 	ret = vd_commit(chain);
-	if (!ret)
-		ret = vd_commit(chain);
+	/* Nobody gets another one now, so the last commit is after all that was published. */
 	if (!ret && has_tokens(w))
 		ret = -EBUSY;
+	/* It is for the ranges that the first one freed, too. */
+	if (!ret)
+		ret = vd_commit(chain);
 	for (i = 0; !ret && i < top->nr_segs; i++)
 		ret = end_segment(chain, &top->segs[i]);
 	/* From here on the files stay as they are. */

@@ -55,9 +55,20 @@ bool vd_no_space(int error)
 }
 
 /*
- * As far ahead as there is space for, @need at least. An attempt that fails may
- * keep what it got so far: that goes back, or we would be who fills the disk.
+ * An attempt to grow that failed may keep what it got so far: that goes back, or
+ * we would be who fills the disk. What is in the sector that the file ended in is
+ * not of that attempt: a guest may have written it meanwhile.
  */
+static void cut_back(struct vd_file *file)
+{
+	u64 end = vd_ceil_shift(file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+	u64 now;
+
+	if (!vd_file_size(file, &now) && now > end)
+		vd_file_truncate(file, end);
+}
+
+/* As far ahead as there is space for, @need at least. */
 static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 {
 	u64 ahead = space->chunk;
@@ -68,7 +79,7 @@ static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 		ret = extend(space->file, *size);
 		if (!vd_no_space(ret))
 			return ret;
-		vd_file_truncate(space->file, space->file->size);
+		cut_back(space->file);
 		if (!ahead)
 			return ret;
 		ahead = ahead > VD_META_BLOCK ? ahead / 4 : 0;
@@ -332,6 +343,8 @@ static void take_from(struct vd_chain *chain, struct vd_space *space, struct vd_
 	if (pos > f->pos)
 		tail = vd_zalloc(sizeof(*tail));
 	vd_spin_lock(&chain->writer->lock);
+	/* Never less, though a damaged image named one place twice. */
+	space->end = max(space->end, pos + len);
 	end = f->pos + f->len;
 	if (pos > f->pos) {
 		f->len = pos - f->pos;

@@ -14,10 +14,6 @@ static int raw_open(struct vd_segment *seg, struct vd_error *err)
 
 	if (seg->kind != VDISK_SEG_RAW)
 		return vd_fail(err, -EINVAL, "raw has no segment kind 0x%x", seg->kind);
-	if (seg->file_off & (VD_SECTOR - 1))
-		return vd_fail(err, -EINVAL,
-			       "flat extent begins at byte %llu of its file, not a multiple of 512",
-			       seg->file_off);
 	/* Only a last sector that the file holds in part may be missing. */
 	if (!vd_inside(seg->file_off, seg->len, size))
 		return vd_fail(err, -EUCLEAN,

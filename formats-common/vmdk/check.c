@@ -148,7 +148,7 @@ int vmdk_check_cursor(struct vmdk_check *c, bool tell)
 	if (ret)
 		return vd_fail(c->err, ret, "COWD header: cannot be read");
 	found = get_unaligned_le32(raw);
-	if ((u64)found << VD_SECTOR_SHIFT >= c->out->end)
+	if ((u64)found << VD_SECTOR_SHIFT >= c->out->end || found == U32_MAX)
 		return 0;
 	if (tell)
 		vmdk_found(c->out, VD_FINDING_UNCLEAN, true,

@@ -17,6 +17,8 @@
 
 #define COWD_RANK_FREE		0
 #define COWD_RANK_TABLES	1
+/* What freeSector can still name as the end. */
+#define COWD_FILE_LIMIT		((u64)U32_MAX << VD_SECTOR_SHIFT)
 
 /* --- begin and end --- */
 
@@ -61,8 +63,14 @@ int cowd_begin(struct vd_segment *seg)
 	if (!ret)
 		ret = cowd_mark_unclean(seg, true);
 	if (!ret && !c->space.file)
-		vd_space_init(seg->chain, &c->space, seg->file, scan.end, VMDK_FILE_LIMIT);
+		vd_space_init(seg->chain, &c->space, seg->file, scan.end, COWD_FILE_LIMIT);
 	return ret;
+}
+
+/* A hostile image may end past what the field can hold. */
+static u32 cowd_free_sector(const struct cowd *c)
+{
+	return (u32)(min(c->space.end, COWD_FILE_LIMIT) >> VD_SECTOR_SHIFT);
 }
 
 int cowd_end(struct vd_segment *seg)
@@ -71,7 +79,7 @@ int cowd_end(struct vd_segment *seg)
 	u8 raw[4];
 	int ret;
 
-	c->free = (u32)vd_ceil_shift(c->space.end, VD_SECTOR_SHIFT);
+	c->free = cowd_free_sector(c);
 	put_unaligned_le32(c->free, raw);
 	ret = vd_mark(seg->chain, seg->file, offsetof(struct cowd_disk_header, free_sector), raw,
 		      sizeof(raw));
@@ -92,7 +100,7 @@ static int cowd_pin(struct vd_segment *seg, u64 pos, u32 len, u32 rank, struct v
 /* The header counts everything that is reserved. */
 static int cowd_count(struct vd_segment *seg, struct cowd *c)
 {
-	u32 end = (u32)vd_ceil_shift(c->space.end, VD_SECTOR_SHIFT);
+	u32 end = cowd_free_sector(c);
 	u64 pos = offsetof(struct cowd_disk_header, free_sector);
 	struct vd_meta_pin pin;
 	int ret;

@@ -78,6 +78,10 @@ int vmdk_scan_table(struct vmdk_scan *scan, u64 pos, u32 len)
 {
 	int ret;
 
+	/* A small file whose directory names one table a million times is no work for hours. */
+	scan->tables += len;
+	if (scan->tables > READ_ONCE(scan->seg->file->size))
+		return vd_corrupt(scan->seg, "the directories name more tables than the file has room for: the image cannot be written");
 	if (pos == scan->pending + scan->pending_len &&
 	    scan->pending_len + len <= VMDK_SCAN_BYTES) {
 		scan->pending_len += len;

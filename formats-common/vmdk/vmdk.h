@@ -190,10 +190,14 @@ bool vmdk_grain_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u6
 bool cowd_table_ok(const struct vd_segment *seg, const struct cowd *c, u64 pos);
 bool cowd_grain_ok(const struct vd_segment *seg, const struct cowd *c, u64 file_pos);
 
-/* scan.c: the highest byte that any table refers to. */
+/*
+ * scan.c: the highest byte that any table refers to.
+ * @tables: bytes of all tables so far; more than the file has: some are the same
+ */
 struct vmdk_scan {
 	struct vd_segment *seg;
 	u64 end;
+	u64 tables;
 	u8 *buf;
 	u64 pending;
 	u32 pending_len;
