@@ -352,6 +352,8 @@ static bool name_has_drive(struct vmdk_text name)
 	       ((name.s[0] >= 'a' && name.s[0] <= 'z') || (name.s[0] >= 'A' && name.s[0] <= 'Z'));
 }
 
+static_assert(VMDK_CAP_LINE <= VDISK_MAX_NAME, "a name is shorter than its line");
+
 /* Once all lines are read: the encoding may stand behind the extents. */
 static int check_name(struct vmdk_descriptor *d, const struct vmdk_line *line,
 		      struct vd_error *err)
@@ -363,9 +365,6 @@ static int check_name(struct vmdk_descriptor *d, const struct vmdk_line *line,
 	if (name_has_backslash(d, line->name) || name_has_drive(line->name))
 		return vd_fail(err, -EOPNOTSUPP,
 			       "descriptor line %u: the extent's name is a Windows path; edit the line to name the file beside the descriptor",
-			       line->number);
-	if (line->name.len >= VDISK_MAX_NAME)
-		return vd_fail(err, -EUCLEAN, "descriptor line %u: the extent's name is too long",
 			       line->number);
 	return 0;
 }
@@ -393,15 +392,14 @@ static int parse_extent_file(struct parser *p, struct vmdk_line *line, bool offs
 	return rest.len ? extent_device(p) : 0;
 }
 
+static_assert(VMDK_CAP_LINES <= VDISK_MAX_SEGMENTS, "an extent has a line of its own");
+
 static int add_line(struct parser *p, const struct vmdk_line *line)
 {
 	struct vmdk_descriptor *d = p->d;
 	u32 more = d->max_lines ? d->max_lines * 2 : 8;
 	struct vmdk_line *lines;
 
-	if (d->nr_lines == VDISK_MAX_SEGMENTS)
-		return vd_fail(p->err, -EOPNOTSUPP, "descriptor has more than %u extents",
-			       VDISK_MAX_SEGMENTS);
 	if (d->nr_lines == d->max_lines) {
 		lines = vd_zalloc(more * sizeof(*lines));
 		if (!lines)
