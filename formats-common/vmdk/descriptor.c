@@ -606,7 +606,7 @@ int vmdk_descriptor_parse(const char *text, size_t len, struct vmdk_descriptor *
 		return vd_fail(err, -EOPNOTSUPP, "descriptor of %llu bytes, legal is at most %u",
 			       (u64)len, VMDK_CAP_DESCRIPTOR);
 	rest = skip_bom(text, len);
-	while (rest.len) {
+	while (rest.len && rest.s[0]) {
 		ret = parse_next(&p, &rest);
 		if (ret)
 			return ret;
