@@ -3,11 +3,11 @@
 """Copies C sources with each check of theirs made removable at run time.
 
 mutate.py OUT LIST FILE...: writes the changed copies under OUT, and to LIST a line
-"number<TAB>file:line<TAB>what" for each check. A check is
+"number<TAB>file:line<TAB>what<TAB>function" for each check. A check is
 
-  * an if whose branch leaves the function with an error (return of something other
-    than 0 or true, goto, vd_fail, vd_corrupt), without an else: removed, it is never
-    taken;
+  * an if whose branch ends with an error (return of something other than 0 or true,
+    goto, vd_fail or vd_corrupt, returned or kept in ret), or tells a finding: removed,
+    it is never taken;
   * one of the parts of "return A && B;" in a function that returns bool: removed, it
     is true.
 
@@ -18,8 +18,8 @@ import os
 import re
 import sys
 
-ERROR = re.compile(r'^\s*(return\s+(?!0;|true;|VD_|ret;)|goto\s|\(?void\)?\s*vd_fail|vd_fail|'
-                   r'return\s+ret;)')
+ERROR = re.compile(r'^\s*(return\s+(?!(0|true)\s*(;|$)|VD_)|goto\s|(ret = )?vd_(fail|corrupt)\b|'
+                   r'ret = vmdk_encrypted\b)')
 
 
 def skip_string(text, at):
@@ -58,10 +58,18 @@ def statement_end(text, at):
     return next(i for i, c, depth in outside(text, at) if c == ';' and not depth) + 1
 
 
+def function_head(text, at):
+    """Of the function around @at: the last line that starts in column 0."""
+    heads = re.findall(r'^[a-z][^\n;]*?\(', text[:at], flags=re.M)
+    return heads[-1] if heads else ''
+
+
+def function_name(text, at):
+    return re.search(r'(\w*)\($', function_head(text, at) or '(').group(1)
+
+
 def function_returns_bool(text, at):
-    """The head of the function around @at: the last line that starts in column 0."""
-    heads = [m for m in re.finditer(r'^[a-z][^\n;]*\(', text[:at], flags=re.M)]
-    return bool(heads) and re.match(r'(static )?(inline )?bool ', heads[-1].group()) is not None
+    return re.match(r'(static )?(inline )?bool ', function_head(text, at)) is not None
 
 
 def split_and(expr):
@@ -92,7 +100,7 @@ def checks_of_ifs(text):
         else:
             stop = statement_end(text, at)
             last = text[at:stop]
-        if re.match(r'\s*else\b', text[stop:]) or not ERROR.match(last.strip()):
+        if not ERROR.match(last.strip()) and 'vmdk_found(' not in text[at:stop]:
             continue
         condition = ' '.join(text[begin + 1:end].split())
         # "if (ret) return ret;" hands an error on: the anomaly loop's, not an image's.
@@ -121,7 +129,7 @@ def mutate(path, number, listing):
     for begin, end, what, conjunct in places:
         number += 1
         line = text.count('\n', 0, begin) + 1
-        listing.write(f'{number}\t{path}:{line}\t{what}\n')
+        listing.write(f'{number}\t{path}:{line}\t{what}\t{function_name(text, begin)}\n')
         out.append(source[last:begin])
         body = source[begin:end]
         if conjunct:
