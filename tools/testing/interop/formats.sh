@@ -271,6 +271,36 @@ fmt_short_flat() {
 	fi
 }
 
+# What did no harm, as another copy answered, is not what an error is blamed on.
+fmt_blame() {
+	local d=$fmt/blame
+
+	mkdir "$d"
+	truncate -s 2M "$d/hole"
+	disk extent "$d/s1.vmdk" 4096 128 "$d/hole" 0 one >/dev/null
+	disk extent "$d/s2.vmdk" 4096 128 "$d/hole" 0 two >/dev/null
+	cat >"$d/s.vmdk" <<-'END'
+		# Disk DescriptorFile
+		version=1
+		CID=1
+		parentCID=ffffffff
+		createType="twoGbMaxExtentSparse"
+		RW 4096 SPARSE "s1.vmdk"
+		RW 4096 SPARSE "s2.vmdk"
+	END
+	disk put "$d/s1.vmdk" $((6 * 512)) ffffff00
+	disk entry "$d/s2.vmdk" both 5 0x7fffff00
+	vd cat "$d/s.vmdk"
+	same "formats: a bad grain behind a bad table: exit status" "$rc" 5 "$err"
+	check "formats: ... the extent before it came out" \
+		"$([ "$(stat -c %s "$work/out")" -ge 2097152 ]; echo $?)" "$err"
+	check "formats: ... the grain is blamed" \
+		"$(grep -q 'grain 5 is at sector 2147483392' "$work/err"; echo $?)" "$err"
+	check "formats: ... and its file is named" \
+		"$(grep -q '^hint: that extent is .*/s2.vmdk$' "$work/err"; echo $?)" "$err"
+	rm -r "$d"
+}
+
 fmt_raw() {
 	local raw=$fmt/r.raw
 
@@ -307,5 +337,6 @@ fmt_backing_chain
 fmt_large_split
 fmt_descriptors
 fmt_short_flat
+fmt_blame
 fmt_raw
 rm -rf "$fmt"
