@@ -46,26 +46,47 @@ static int put_all(const u8 *buf, size_t len)
 	return 0;
 }
 
+/*
+ * *@len becomes how far it can be read; a byte of damage in a piece takes no other
+ * byte with it. The last that is asked is the sector that cannot be read.
+ */
+static int read_piece(struct vd_chain *chain, struct vd_unit *unit, u64 pos, u8 *buf, u32 *len)
+{
+	u32 good = 0, left = *len, half;
+	int ret = vd_read(chain, unit, pos, buf, left);
+
+	while (ret && left > 512) {
+		half = left / 2 & ~511U;
+		if (vd_read(chain, unit, pos + good, buf + good, half)) {
+			left = half;
+		} else {
+			good += half;
+			left -= half;
+		}
+		if (left == 512)
+			ret = vd_read(chain, unit, pos + good, buf + good, left);
+	}
+	*len = ret ? good : good + left;
+	return ret;
+}
+
 /* Whole sectors are read; what lies outside [pos, end) is cut off. */
 static int copy(struct vd_chain *chain, struct vd_unit *unit, u8 *buf, u64 pos, u64 end,
 		const struct image_set *set)
 {
 	struct progress progress;
 	u64 start = pos;
-	int ret = 0;
+	int error = 0, ret = 0;
 
 	progress_begin(&progress, end - pos);
-	while (pos < end) {
+	while (!error && pos < end) {
 		u32 head = (u32)(pos % 512);
 		u64 from = pos - head;
 		u32 len = (u32)min_t(u64, PIECE, ((end + 511) & ~511ULL) - from);
-		u64 take = min_t(u64, len - head, end - pos);
+		u64 take;
 
-		ret = vd_read(chain, unit, from, buf, len);
-		if (ret) {
-			ret = chain_error(ret, set, from);
-			break;
-		}
+		error = read_piece(chain, unit, from, buf, &len);
+		take = len > head ? min_t(u64, len - head, end - pos) : 0;
 		ret = put_all(buf + head, (size_t)take);
 		if (ret) {
 			ret = ret > 0 ? 0 : ctl_errno(ret, NULL, "writing the answer");
@@ -73,6 +94,8 @@ static int copy(struct vd_chain *chain, struct vd_unit *unit, u8 *buf, u64 pos, 
 		}
 		pos += take;
 		progress_step(&progress, pos - start);
+		if (error)
+			ret = chain_error(error, set, from + len);
 	}
 	progress_end(&progress);
 	return ret;

@@ -292,8 +292,9 @@ fmt_blame() {
 	disk entry "$d/s2.vmdk" both 5 0x7fffff00
 	vd cat "$d/s.vmdk"
 	same "formats: a bad grain behind a bad table: exit status" "$rc" 5 "$err"
-	check "formats: ... the extent before it came out" \
-		"$([ "$(stat -c %s "$work/out")" -ge 2097152 ]; echo $?)" "$err"
+	same "formats: ... everything before it came out" "$(stat -c %s "$work/out")" 2424832 "$err"
+	check "formats: ... its place is named" \
+		"$(grep -q 'at byte 2424832 of the disk: ' "$work/err"; echo $?)" "$err"
 	check "formats: ... the grain is blamed" \
 		"$(grep -q 'grain 5 is at sector 2147483392' "$work/err"; echo $?)" "$err"
 	check "formats: ... and its file is named" \

@@ -80,6 +80,24 @@ static void cowd_header(void **state)
 	ut_disk_free(d);
 }
 
+static void sesparse_header(void **state)
+{
+	static const u64 bad[] = {
+		0, (VD_CAP_DISK_BYTES >> VD_SECTOR_SHIFT) + 1, 1ULL << 55, U64_MAX,
+	};
+	struct img_sesparse s = { 0 };
+	struct ut_disk *d = ut_disk_random(DISK, 4096, 4, false);
+	u32 i;
+
+	img_sesparse_write(&s, d);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		ut_put64(&s.buf, 16, bad[i]);
+		refused(&s.buf, VDISK_SEG_VMDK_SESPARSE, -EUCLEAN, "legal is 1 sector to 64 TiB");
+	}
+	ut_buf_free(&s.buf);
+	ut_disk_free(d);
+}
+
 static void footer(void **state)
 {
 	struct img_stream st = { .footer = true, .level = 6 };
@@ -246,6 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosted_header),
 		cmocka_unit_test(cowd_header),
+		cmocka_unit_test(sesparse_header),
 		cmocka_unit_test(footer),
 		cmocka_unit_test(unpack),
 		cmocka_unit_test(raw_sizes),

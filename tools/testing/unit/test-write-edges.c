@@ -377,6 +377,34 @@ static void no_work(void **state)
 	nothing_to_discard(cowd, 0);
 }
 
+/* The mark of somebody who died stays when we have ended. */
+static void mark_of_others(void **state)
+{
+	static const u8 bytes[1024];
+	struct subject s;
+	const u8 *data;
+	size_t len;
+	u32 i;
+
+	for (i = 0; i < 4; i++) {
+		u32 at = i < 2 ? IMG_H_UNCLEAN : 1648;	/* uncleanShutdown of COWD */
+
+		if (i < 2)
+			hosted(&s, IMG_F_RGD);
+		else
+			cowd(&s, 0);
+		s.b.data[at] = i % 2;
+		open_it(&s);
+		assert_int_equal(vd_write(s.chain, s.d->grain, bytes, sizeof(bytes)), 0);
+		data = vd_ufile_mem_data(s.set.files[0], &len);
+		assert_int_equal(data[at], 1);
+		assert_int_equal(vd_end_write(s.chain), 0);
+		data = vd_ufile_mem_data(s.set.files[0], &len);
+		assert_int_equal(data[at], i % 2);
+		done(&s);
+	}
+}
+
 /* --- the map --- */
 
 /* A table that begins inside the file and ends past it, though the entry is there. */
@@ -585,6 +613,7 @@ int main(void)
 		cmocka_unit_test(directories_disagree),
 		cmocka_unit_test(bad_at_discard),
 		cmocka_unit_test(no_work),
+		cmocka_unit_test(mark_of_others),
 		cmocka_unit_test(table_over_the_end),
 		cmocka_unit_test(last_sector),
 		cmocka_unit_test(last_grain),
