@@ -276,6 +276,27 @@ static bool run(struct again *a, struct disk *d, enum again_fault what, long i, 
 	return hit;
 }
 
+/* Without any fault. Damage may forbid writing, where reading finds none. */
+static bool can_be_written(struct again *a, struct disk *d)
+{
+	struct vd_chain *chain;
+	struct vd_error err;
+	u32 n;
+	int ret = 0;
+
+	again_copy(a);
+	again_arm(a, AGAIN_FAIL, -1, false, 0);
+	assert_int_equal(again_open(a, &chain, &err), 0);
+	memcpy(d->now, d->before, sizeof(d->now));
+	for (n = 0; n < STEPS && !ret; n++)
+		ret = issue(chain, d, n);
+	again_disarm(a);
+	vd_chain_close(chain);
+	again_drop_copies(a);
+	assert_true(!ret || ret == -EUCLEAN);
+	return !ret;
+}
+
 static bool too_much(const struct again *a)
 {
 	static unsigned int big;
@@ -304,7 +325,7 @@ void again_write(struct again *a)
 	/* What files grow by is copied each time. */
 	if (!a->desc.grow_chunk)
 		a->desc.grow_chunk = 64 * 1024;
-	good = !too_much(a) && suits(a, d);
+	good = !too_much(a) && suits(a, d) && can_be_written(a, d);
 	for (f = 0; f < ARRAY_SIZE(faults) && good; f++) {
 		for (sticky = 0; sticky < 2; sticky++) {
 			for (i = 1; run(a, d, faults[f].what, i, sticky, faults[f].error);)
