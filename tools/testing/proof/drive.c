@@ -90,7 +90,7 @@ static void check_extent(const struct vd_extent *ext)
 	/*@ assert ext->unit_len <= VD_CAP_UNIT_BYTES; */
 	/*@ assert ext->packed_len <= VD_CAP_PACKED_BYTES; */
 #ifdef FILE_SIZE
-	/*@ assert ext->file_pos < FILE_SIZE + 511; */
+	/*@ assert ext->file_pos < FILE_SIZE; */
 #endif
 }
 

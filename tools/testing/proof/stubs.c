@@ -11,6 +11,11 @@
 #include "vdisk/image.h"
 #include "vmdk.h"
 
+/* Whoever has one only passes it on. */
+struct vd_meta {
+	u8 there;
+};
+
 unsigned int vd_bugs;
 void (*vd_wait_hook)(void);
 
@@ -28,34 +33,42 @@ static void others_run(struct vd_file *file)
 
 /* --- files and the metadata cache --- */
 
-/* After an error @buf may hold anything, also what it held before. */
+/* After an error @buf may hold anything, also what it held before, or nothing at all. */
+static int fail_after_some(void *buf, u32 len)
+{
+	if (maybe())
+		Frama_C_make_unknown(buf, len);
+	return any_errno();
+}
+
 int vd_file_read(struct vd_file *file, u64 pos, void *buf, u32 len)
 {
 	others_run(file);
 	if (!len)
 		return 0;
 	if (maybe())
-		return any_errno();
+		return fail_after_some(buf, len);
 	Frama_C_make_unknown(buf, len);
 	return 0;
 }
 
+/*@ requires \valid(meta); */
 int vd_meta_read(struct vd_meta *meta, struct vd_file *file, u64 pos, void *buf, u32 len,
 		 unsigned int flags)
 {
 	others_run(file);
 	if (maybe())
-		return any_errno();
+		return fail_after_some(buf, len);
 	Frama_C_make_unknown(buf, len);
 	return 0;
 }
 
-/* Whoever has one only passes it on. */
 struct vd_meta *vd_meta_create(u32 max_blocks)
 {
-	return vd_zalloc(1);
+	return vd_zalloc(sizeof(struct vd_meta));
 }
 
+/*@ requires meta == \null || \valid(meta); */
 void vd_meta_destroy(struct vd_meta *meta)
 {
 	vd_free(meta);
