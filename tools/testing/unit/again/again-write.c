@@ -305,7 +305,7 @@ static bool too_much(const struct again *a)
 
 	for (i = 0; i < a->nr; i++)
 		total += a->len[i];
-	return total > BIG && big++ % BIG_ONES;
+	return total > BIG && big++ % BIG_ONES && !again_all();
 }
 
 void again_write(struct again *a)

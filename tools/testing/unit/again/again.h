@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Linked to every unit test: with VD_ANOMALIES set, whatever a test opens is first
- * opened, read and written again on copies, with each operation failing in turn.
+ * Linked to every unit test: with VD_ANOMALIES set, what a test opens is first opened,
+ * read and written again on copies, with operations failing in turn. With "all" these
+ * are all images and each operation; with anything else all of the first ones, and
+ * fewer of the rest (again.c), and of large images that can be written one in so many
+ * (again-write.c).
  */
 #ifndef UT_AGAIN_H
 #define UT_AGAIN_H
@@ -38,6 +41,8 @@ void again_drop_copies(struct again *a);
 void again_arm(struct again *a, enum again_fault what, long i, bool sticky, int error);
 /* No more faults; was there one? */
 bool again_disarm(struct again *a);
+/* Nothing is to be left out. */
+bool again_all(void);
 /* The next operation to fail: each of the first ones, then fewer. */
 long again_next(long i);
 /* Opening as the library does it, without going in circles. */
