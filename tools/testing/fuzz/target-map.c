@@ -2,8 +2,11 @@
 /* Probe, open, and the whole map, asked in every way that it can be asked. */
 #include "fz.h"
 
-/* Look-ups in the backend that a walk may cost, as far as that can be told from outside. */
-#define STEPS 1000U
+/*
+ * What a walk may cost: a step is 8, as it is up to five look-ups, and each 256 KiB of an
+ * answer one more. So a map of up to 4096 answers is walked whole, if they are short.
+ */
+#define COST 32768U
 #define CALLS 20U	/* at random */
 #define SHORT (32U * VD_SECTOR)	/* of all but one look-up at a place */
 
@@ -92,13 +95,13 @@ static u64 some_len(struct fz_rng *rng, u64 rest)
 static void walk(struct fz_once *once, struct vd_chain *chain)
 {
 	struct fz_rng rng = { once->in.ctl.seed };
-	u32 steps = STEPS, calls;
+	u32 cost = COST, calls;
 	u64 pos, got;
 
 	/* A long answer may have been put together from one for each table. */
-	for (pos = 0; pos < chain->size && steps; pos += got) {
+	for (pos = 0; pos < chain->size && cost; pos += got) {
 		got = ask(once, chain, pos, some_len(&rng, chain->size - pos), &rng);
-		steps -= min_t(u64, steps, 8 + (got >> VD_SECTOR_SHIFT >> VD_SECTOR_SHIFT));
+		cost -= min_t(u64, cost, 8 + (got >> VD_SECTOR_SHIFT >> VD_SECTOR_SHIFT));
 	}
 	for (calls = CALLS; calls; calls--) {
 		pos = fz_some_pos(chain, &rng);
