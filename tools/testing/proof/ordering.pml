@@ -6,7 +6,8 @@
  * part stands for, and what is left out.
  *
  * A mistake can be made on purpose by -D: NO_BARRIER, EARLY_PUBLISH, EARLY_REUSE,
- * NO_WAIT, NO_SHADOW, LATE_CLEAN, SHARE_RUNNING, LATE_FREED, NO_DRAIN, NO_PENDING.
+ * NO_WAIT, NO_SHADOW, LATE_CLEAN, SHARE_RUNNING, LATE_FREED, NO_DRAIN, NO_PENDING,
+ * FIRST_COPY_FIRST.
  */
 
 #ifndef OPS0
