@@ -31,6 +31,7 @@ struct player {
 	FILE *to;
 	int from;
 	FILE *record;
+	dev_t dev[CRASH_FILES];
 	ino_t ino[CRASH_FILES];
 };
 
@@ -145,6 +146,7 @@ static void write_files(struct player *p, const char *dir)
 		snprintf(path, sizeof(path), "%s/file%u.vmdk", dir, i);
 		if (stat(path, &st))
 			give_up(path);
+		p->dev[i] = st.st_dev;
 		p->ino[i] = st.st_ino;
 	}
 }
@@ -199,6 +201,16 @@ static bool wait_for_prompt(struct player *p, char *text, size_t room)
 	return false;
 }
 
+/* Which of our files is it? @nr: none. */
+static u32 file_of(const struct player *p, const struct crash_record *rec, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr && (p->ino[i] != rec->ino || p->dev[i] != rec->dev); i++)
+		;
+	return i;
+}
+
 /* What it has done to our files since the last time. */
 static void take_records(struct player *p)
 {
@@ -219,8 +231,7 @@ static void take_records(struct player *p)
 			if (fread(data, 1, rec.len, p->record) != rec.len)
 				give_up("record");
 		}
-		for (i = 0; i < p->w.s->set.nr && p->ino[i] != rec.ino; i++)
-			;
+		i = file_of(p, &rec, p->w.s->set.nr);
 		if (rec.what == CRASH_REC_GROW) {
 			rec.len += rec.pos;
 			rec.pos = 0;
@@ -287,6 +298,70 @@ static bool end_qemu(struct player *p)
 	       img_bad(p->w.rule, "qemu-io ended with status %x", (unsigned int)status);
 }
 
+/* One change of the log, all of it. */
+static void redo(struct crash_file *f, const struct crash_op *op)
+{
+	u64 end = op->pos + op->len;
+
+	switch (op->what) {
+	case CRASH_WRITE:
+		if (end > IMG_ROOM)
+			give_up("a write past any file");
+		memcpy(f->data + op->pos, op->data, op->len);
+		f->len = max_t(u64, f->len, end);
+		break;
+	case CRASH_ZERO:
+		if (op->pos < f->len)
+			memset(f->data + op->pos, 0, min_t(u64, end, f->len) - op->pos);
+		break;
+	case CRASH_GROW:
+		f->len = max_t(u64, f->len, op->len);
+		break;
+	case CRASH_SIZE:
+		crash_file_resize(f, op->len);
+		break;
+	}
+}
+
+static bool same_file(const struct crash_file *f, const char *path)
+{
+	FILE *file = fopen(path, "r");
+	u8 *data = ut_xalloc(IMG_ROOM + 1);
+	bool same;
+
+	if (!file)
+		give_up(path);
+	same = fread(data, 1, IMG_ROOM + 1, file) == f->len && !memcmp(data, f->data, f->len);
+	fclose(file);
+	free(data);
+	return same;
+}
+
+/* The log, done again to the files as they were, must make those that there are now. */
+static bool is_complete(struct player *p, const char *dir)
+{
+	const struct crash_session *s = p->w.s;
+	struct crash_set set;
+	char path[PATH_MAX];
+	bool good = true;
+	u32 i;
+
+	crash_set_init(&set, &s->c);
+	for (i = 0; i < set.nr; i++)
+		crash_file_copy(&set.file[i], &s->start.file[i]);
+	for (i = 0; i < s->log.nr; i++) {
+		if (s->log.op[i].what < CRASH_FLUSH)
+			redo(&set.file[s->log.op[i].file], &s->log.op[i]);
+	}
+	for (i = 0; i < set.nr && good; i++) {
+		snprintf(path, sizeof(path), "%s/file%u.vmdk", dir, i);
+		good = same_file(&set.file[i], path) ||
+		       img_bad(p->w.rule, "file %u is not what was recorded of qemu-io", i);
+	}
+	crash_set_free(&set);
+	return good;
+}
+
 static bool play_qemu(struct player *p, const char *dir, const char *shim)
 {
 	char path[PATH_MAX];
@@ -301,7 +376,7 @@ static bool play_qemu(struct player *p, const char *dir, const char *shim)
 	good = run_qemu(p);
 	good &= end_qemu(p);
 	fclose(p->record);
-	return good;
+	return good && is_complete(p, dir);
 }
 
 /* --- both --- */
