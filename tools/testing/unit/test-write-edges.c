@@ -2,7 +2,7 @@
 /*
  * What writing trusts in tables. Each part is asked alone: that the map, or the
  * scan before the first allocation, has looked at the same entry before is no
- * reason to believe it later. And the ends: of files, of a session's work.
+ * reason to believe it later. And the ends: of files, and of writing.
  */
 #include "img-write.h"
 #include "ut-far.h"
