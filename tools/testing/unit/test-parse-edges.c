@@ -24,14 +24,10 @@ struct bad {
 /* Refused with this errno, and a sentence that has @word. */
 static bool refused(const void *data, size_t len, int code, const char *word)
 {
-	struct vd_file *file = vd_ufile_mem(data, len, false);
-	struct vd_error err = { 0 };
-	struct vd_layout *l = NULL;
-	int ret;
+	struct vd_layout *l;
+	struct vd_error err;
+	int ret = ut_layout(data, len, &l, &err);
 
-	assert_non_null(file);
-	ret = vd_format_vmdk.user->layout(file, &l, &err);
-	vd_ufile_free(file);
 	vd_free(l);
 	if (ret == code && strstr(err.text, word)) {
 		ut_assert_sentence(&err, ret);

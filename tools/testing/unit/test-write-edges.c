@@ -99,6 +99,19 @@ static void open_it(struct subject *s)
 	open_files(s);
 }
 
+static void open_recorded(struct subject *s,
+			  void (*fn)(void *ctx, enum vd_file_op op, u64 pos, u64 len,
+				     const void *data),
+			  void *ctx)
+{
+	ut_set_mem(&s->set, s->b.data, s->b.len, true);
+	s->set.lower[0] = s->set.files[0];
+	s->set.files[0] = vd_ufile_record(s->set.lower[0], fn, ctx);
+	s->set.files[0]->index = 0;
+	add_image(s);
+	open_files(s);
+}
+
 /* Somebody else changes 4 bytes of the file, and the cache is told to forget. */
 static void poke(struct subject *s, u64 pos, u32 value)
 {
@@ -347,12 +360,7 @@ static void nothing_to_discard(make_fn *make, u32 flags)
 	u64 got;
 
 	make(&s, flags);
-	ut_set_mem(&s.set, s.b.data, s.b.len, true);
-	s.set.lower[0] = s.set.files[0];
-	s.set.files[0] = vd_ufile_record(s.set.lower[0], count_changes, &s);
-	s.set.files[0]->index = 0;
-	add_image(&s);
-	open_files(&s);
+	open_recorded(&s, count_changes, &s);
 	assert_int_equal(s.seg->format->begin_alloc(s.seg), 0);
 	s.hits = 0;
 	/* No table, then a table with nothing in these entries. */
@@ -432,6 +440,23 @@ static void table_over_the_end(void **state)
 
 /* --- the end of what can be named --- */
 
+static void far_begin(struct subject *s, struct ut_far *far, u64 high_pos, u64 size)
+{
+	ut_set_file(&s->set, ut_far_open(far, &s->b, high_pos, size));
+	add_image(s);
+	open_files(s);
+	assert_int_equal(s->seg->format->begin_alloc(s->seg), 0);
+}
+
+static void far_done(struct subject *s, struct ut_far *far)
+{
+	vd_log_hook = NULL;
+	vd_chain_close(s->chain);
+	ut_buf_free(&far->high);
+	ut_buf_free(&s->b);
+	ut_disk_free(s->d);
+}
+
 /* A grain in the last sector of 2 TiB: nothing goes behind, and freeSector does not wrap. */
 static void last_sector(void **state)
 {
@@ -442,18 +467,11 @@ static void last_sector(void **state)
 	cowd(&s, 0);
 	ut_put32(&s.b, s.gt, U32_MAX);
 	ut_put32(&s.b, 28, U32_MAX);
-	ut_set_file(&s.set, ut_far_open(&far, &s.b, TIB2 - VD_SECTOR, TIB2));
-	add_image(&s);
-	open_files(&s);
-	assert_int_equal(s.seg->format->begin_alloc(s.seg), 0);
+	far_begin(&s, &far, TIB2 - VD_SECTOR, TIB2);
 	assert_int_equal(reserve(&s, 1, &alloc), -ENOSPC);
 	assert_int_equal(s.seg->format->end_write(s.seg), 0);
 	assert_true(ut_get_le(&s.b, 28, 4) == U32_MAX);
-	vd_log_hook = NULL;
-	vd_chain_close(s.chain);
-	ut_buf_free(&far.high);
-	ut_buf_free(&s.b);
-	ut_disk_free(s.d);
+	far_done(&s, &far);
 }
 
 /* The last grain that freeSector can stand behind, and none after it. */
@@ -466,10 +484,7 @@ static void last_grain(void **state)
 
 	cowd(&s, 0);
 	ut_put32(&s.b, s.gt, (u32)(last / VD_SECTOR) - 2);
-	ut_set_file(&s.set, ut_far_open(&far, &s.b, last - 1024, last));
-	add_image(&s);
-	open_files(&s);
-	assert_int_equal(s.seg->format->begin_alloc(s.seg), 0);
+	far_begin(&s, &far, last - 1024, last);
 	assert_int_equal(reserve(&s, 1, &alloc), 0);
 	assert_true(alloc.file_pos == last);
 	unpin(&s, &alloc);
@@ -477,11 +492,7 @@ static void last_grain(void **state)
 	assert_int_equal(vd_commit(s.chain), 0);
 	assert_int_equal(s.seg->format->end_write(s.seg), 0);
 	assert_true(ut_get_le(&s.b, 28, 4) == (last + 1024) / VD_SECTOR);
-	vd_log_hook = NULL;
-	vd_chain_close(s.chain);
-	ut_buf_free(&far.high);
-	ut_buf_free(&s.b);
-	ut_disk_free(s.d);
+	far_done(&s, &far);
 }
 
 /* --- the end of the file --- */
@@ -536,6 +547,35 @@ static void tail_is_kept(void **state)
 	done(&s);
 }
 
+/*
+ * Two grains at one place, which is free twice once both are gone. Whoever gets it
+ * the second time keeps it: the next new place is behind it.
+ */
+static void freed_twice(void **state)
+{
+	u8 mine[1024], other[1024], got[1024];
+	struct subject s;
+	u32 copy;
+
+	hosted(&s, IMG_F_RGD);
+	for (copy = 0; copy < 2; copy++) {
+		u64 gt = ut_get_le(&s.b, copy ? s.rgd : s.gd, 4) * VD_SECTOR;
+
+		ut_put32(&s.b, gt + 4 * 3, (u32)ut_get_le(&s.b, gt + 4 * 2, 4));
+	}
+	open_it(&s);
+	assert_int_equal(vd_discard(s.chain, 2 * s.d->grain, 2 * s.d->grain), 0);
+	assert_int_equal(vd_end_write(s.chain), 0);
+	memset(mine, 0xab, sizeof(mine));
+	memset(other, 0xcd, sizeof(other));
+	assert_int_equal(vd_write(s.chain, 8 * s.d->grain, mine, sizeof(mine)), 0);
+	assert_int_equal(vd_write(s.chain, 9 * s.d->grain, other, sizeof(other)), 0);
+	assert_int_equal(vd_end_write(s.chain), 0);
+	assert_int_equal(vd_read(s.chain, NULL, 8 * s.d->grain, got, sizeof(got)), 0);
+	ut_same(got, mine, 8 * s.d->grain, sizeof(got), "at the place that was free twice");
+	done(&s);
+}
+
 /* --- the end of writing --- */
 
 static struct {
@@ -567,12 +607,7 @@ static void end_with_token(u32 when)
 
 	hosted(&s, IMG_F_RGD);
 	memset(&late, 0, sizeof(late));
-	ut_set_mem(&s.set, s.b.data, s.b.len, true);
-	s.set.lower[0] = s.set.files[0];
-	s.set.files[0] = vd_ufile_record(s.set.lower[0], publish_late, NULL);
-	s.set.files[0]->index = 0;
-	add_image(&s);
-	open_files(&s);
+	open_recorded(&s, publish_late, NULL);
 	late.chain = s.chain;
 	/* Something for the commits to do. */
 	assert_int_equal(vd_discard(s.chain, 0, s.d->grain), 0);
@@ -618,6 +653,7 @@ int main(void)
 		cmocka_unit_test(last_sector),
 		cmocka_unit_test(last_grain),
 		cmocka_unit_test(tail_is_kept),
+		cmocka_unit_test(freed_twice),
 		cmocka_unit_test(published_at_the_end),
 	};
 

@@ -5,16 +5,27 @@
 
 #include "ut.h"
 
-static inline struct vd_layout *ut_parse_bytes(const void *data, size_t len)
+/* What the backend says of these bytes, good or bad. */
+static inline int ut_layout(const void *data, size_t len, struct vd_layout **l,
+			    struct vd_error *err)
 {
 	struct vd_file *file = vd_ufile_mem(data, len, false);
-	struct vd_error err = { 0 };
-	struct vd_layout *l = NULL;
 	int ret;
 
 	assert_non_null(file);
-	ret = vd_format_vmdk.user->layout(file, &l, &err);
+	*l = NULL;
+	memset(err, 0, sizeof(*err));
+	ret = vd_format_vmdk.user->layout(file, l, err);
 	vd_ufile_free(file);
+	return ret;
+}
+
+static inline struct vd_layout *ut_parse_bytes(const void *data, size_t len)
+{
+	struct vd_layout *l;
+	struct vd_error err;
+	int ret = ut_layout(data, len, &l, &err);
+
 	if (ret)
 		fail_msg("layout: %d %s", ret, err.text);
 	assert_non_null(l);
