@@ -16,7 +16,9 @@ WARN    := -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-protot
 STRICT  := -Wconversion -Wno-sign-conversion -Wframe-larger-than=1024
 UCFLAGS := $(CFLAGS) $(WARN) -D_GNU_SOURCE -DVD_USER -D_FILE_OFFSET_BITS=64 -pthread -MMD -MP
 
-LIBSRC  := $(wildcard formats-common/core/*.c formats-common/raw/*.c formats-common/vmdk/*.c) \
+# Folders of backends.
+FORMATS := raw vmdk vdi
+LIBSRC  := $(wildcard formats-common/core/*.c $(FORMATS:%=formats-common/%/*.c)) \
 	   $(filter-out %/port-kernel.c,$(wildcard formats-common/port/*.c))
 CTLSRC  := $(wildcard ctl/*.c)
 
@@ -36,6 +38,7 @@ help:
 ## make demo           makes a VMDK, boots a VM, attaches and mounts it (IMAGE=..., RW=1)
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every test; ends with "N passed, N failed, N skipped"
+## make check-debug    the kernel selftests on two debug kernels, built first: an hour or more
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
 ## make mutants        each check of a backend removed: does a test fail?
 ## make fuzz           runs each fuzzer for a minute (SECONDS=3600), sums up all such runs
@@ -47,18 +50,19 @@ help:
 ## make install        modules, vdctl, udev rules, man page, completions (as root)
 
 # --- modules: one copy of the sources a kernel, so that trees do not mix ---
+# KDIR: headers that are not the installed kernel's.
 modules: $(BUILD)/modules/$(KVER)/vdisk.ko
 
 KSRC := Kbuild $(wildcard include/uapi/linux/*.h formats-common/include/vdisk/*.h \
-	formats-common/port/*.[ch] formats-common/core/*.[ch] formats-common/raw/*.[ch] \
-	formats-common/vmdk/*.[ch] kernel/*.[ch])
+	formats-common/port/*.[ch] formats-common/core/*.[ch] $(FORMATS:%=formats-common/%/*.[ch]) \
+	kernel/*.[ch])
 
 .PRECIOUS: $(BUILD)/modules/%/vdisk.ko
 $(BUILD)/modules/%/vdisk.ko: $(KSRC)
-	@test -d /lib/modules/$*/build || { echo "no headers for kernel $*: sudo apt-get install linux-headers-$*"; exit 1; }
+	@test -d $(or $(KDIR),/lib/modules/$*/build) || { echo "no headers for kernel $*: sudo apt-get install linux-headers-$*"; exit 1; }
 	@mkdir -p $(@D)/src
 	@cp -u --parents $(KSRC) $(@D)/src
-	$(MAKE) -s -C /lib/modules/$*/build M=$(abspath $(@D))/src W=1 KCFLAGS=-Werror modules
+	$(MAKE) -s -C $(or $(KDIR),/lib/modules/$*/build) M=$(abspath $(@D))/src W=1 KCFLAGS=-Werror modules
 	@cp $(@D)/src/*.ko $(@D)/
 
 # --- user space ---

@@ -57,6 +57,10 @@ _vdctl_values()
 		[[ $3 == "=" ]] || return 1
 		echo merge all
 		;;
+	--uuid | --modification-uuid)
+		[[ $2 == set && $3 == "=" ]] || return 1
+		echo new
+		;;
 	-o | --output)
 		[[ $2 == list ]] || return 1
 		echo NAME NODE BACKING FORMAT SIZE RO STATE OPENERS DIO ISOLATE DISCARD \
@@ -102,14 +106,19 @@ _vdctl()
 	fi
 
 	case $option in
-	--allow-outside)
+	--allow-outside | --search)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
 	--name | --node | --queues | --offset | --sizelimit | --start | --length | --grain | \
-		--split-size | --hwversion | --comment | --uuid)
+		--split-size | --hwversion | --comment | --parent-uuid | \
+		--parent-modification-uuid | --geometry | --lchs)
 		return
+		;;
+	--uuid | --modification-uuid)
+		# set may do without a value, so only behind the sign.
+		[[ $verb != set || $sign == "=" ]] && return
 		;;
 	esac
 
@@ -125,14 +134,14 @@ _vdctl()
 		words=$("$vdctl" help --list-verbs 2>/dev/null)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
-	status | set)
+	status)
 		mapfile -t COMPREPLY < <(compgen -W "$(_vdctl_devices)" -- "$cur")
 		;;
 	list | formats | monitor) ;;
 	*)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-		if [[ $verb == detach ]]; then
+		if [[ $verb == detach || $verb == set ]]; then
 			mapfile -t -O ${#COMPREPLY[@]} COMPREPLY \
 				< <(compgen -W "$(_vdctl_devices)" -- "$cur")
 		fi

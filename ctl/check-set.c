@@ -57,6 +57,8 @@ int member_reopen_writable(struct image_set *set, u32 index)
 	m->fd = fd;
 	m->writable = true;
 	ret = lock_file(fd, m->path, true, m->block);
+	if (!ret)
+		ret = member_check_there(m);
 	if (ret)
 		return ret;
 	if (fstat(fd, &after) || !same_state(&before, &after))

@@ -65,6 +65,9 @@ struct check_report {
 u64 check_found(const struct check_report *r, enum vd_finding kind, bool last);
 u64 check_repairable(const struct check_report *r, enum vd_finding kind);
 
+/* check-save.c: 0 or -errno with @err. */
+int check_save(const char *path, struct vd_file *file, u64 pos, u64 len, struct vd_error *err);
+
 /* check-report.c */
 void check_print(const struct check_report *r);
 void check_print_json(const struct check_report *r);

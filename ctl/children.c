@@ -8,10 +8,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "image-set.h"
+#include "chain.h"
 
 #define MAX_CANDIDATES	256
 
@@ -21,20 +20,18 @@
  * @dirfd: the directory
  * @prefix: what leads there from the image's own directory, with a slash; ""
  *	stands for that one
+ * @fn, @ctx: who is told; NULL: a child is a reason to refuse
+ * @users: not children are looked for, but images that have it as an extent
  */
 struct search {
 	const struct image_set *set;
 	const struct set_image *parent;
 	int dirfd;
 	const char *prefix;
+	int (*fn)(void *ctx, struct child_found *child);
+	void *ctx;
+	bool users;
 };
-
-static bool is_vmdk(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 5 && !strcasecmp(name + len - 5, ".vmdk");
-}
 
 static bool is_parent(const struct search *s, const char *name)
 {
@@ -56,22 +53,38 @@ static bool hint_fits(const struct search *s, const char *hint)
 	return is_parent(s, hint) || is_parent(s, base);
 }
 
+/*
+ * A modification UUID that differs says as much as a CID that does, but VirtualBox,
+ * which writes it, opens the child all the same.
+ */
 static bool is_child(const struct search *s, const struct vd_layout *child)
 {
-	const struct vd_layout *top = s->parent->layout;
-	const char *hint = vd_layout_str(child, child->parent_name);
-	bool by_uuid, by_cid;
+	const char *hint = vd_layout_str(child, child->props.parent_name);
+	struct chain_ids c, p;
+	struct chain_link link;
 
-	if (!(child->flags & VD_LAYOUT_PARENT))
+	layout_ids(child, &c);
+	if (!c.parent)
 		return false;
-	by_uuid = (child->flags & VD_LAYOUT_HAVE_PARENT_UUID) &&
-		  (top->flags & VD_LAYOUT_HAVE_UUID) &&
-		  !memcmp(child->parent_uuid, top->uuid, sizeof(top->uuid));
-	if (!by_uuid && !(hint && hint_fits(s, hint)))
+	layout_ids(s->parent->layout, &p);
+	link = chain_compare(&c, &p);
+	if (!(link.same & LINK_UUID) && !(hint && hint_fits(s, hint)))
 		return false;
 	/* One that does not fit any more has nothing to lose. */
-	by_cid = layout_names_cid(child) && (top->flags & VD_LAYOUT_HAVE_CID);
-	return !by_cid || child->parent_cid == top->cid;
+	return !(link.differs & LINK_CID);
+}
+
+static bool is_user(const struct search *s, const struct vd_layout *l)
+{
+	u32 i;
+
+	for (i = 0; i < l->nr_segs; i++) {
+		const char *name = vd_layout_str(l, vd_layout_segs(l)[i].name);
+
+		if (name && is_parent(s, name))
+			return true;
+	}
+	return false;
 }
 
 /* The open candidate, or -1: no regular file, or one of our own. */
@@ -99,25 +112,46 @@ static int refuse(const struct set_image *parent, const char *prefix, const char
 	ctl_error(CTL_IMAGE, "has_children", parent->path,
 		  "%s%s is a snapshot on top of it, and any change here would spoil that one",
 		  prefix, name);
-	if (!strcmp(ctl.verb, "attach"))
+	if (ctl_attaches())
 		ctl_hint("-r reads it; the newest snapshot is the disk to write to");
 	ctl_hint("if the snapshot is no longer wanted: %s", command);
 	free(command);
 	return CTL_IMAGE;
 }
 
+static int tell(const struct search *s, const char *name, const struct parsed *parsed, int *fd)
+{
+	struct child_found child = {
+		.dirfd = s->dirfd, .name = name, .format = parsed->format, .fd = *fd,
+		.hinted = parsed->layout->props.mask & VD_PROP_PARENT_NAME,
+	};
+	int ret;
+
+	child.dir = *s->prefix ? xasprintf("%s/%.*s", s->parent->dir,
+					   (int)strlen(s->prefix) - 1, s->prefix) :
+				 xstrdup(s->parent->dir);
+	ret = s->fn(s->ctx, &child);
+	free(child.dir);
+	*fd = child.fd;
+	return ret;
+}
+
 static int look_at(const struct search *s, const char *name, int fd)
 {
 	struct parsed parsed;
+	int ret = 0;
 	bool yes;
 
 	yes = !parse_confined(fd, name, NULL, true, &parsed) && parsed.layout &&
-	      is_child(s, parsed.layout);
+	      (s->users ? is_user(s, parsed.layout) : is_child(s, parsed.layout));
 	/* What cannot be read is nobody's child. */
 	ctl_drop();
+	if (yes)
+		ret = s->fn ? tell(s, name, &parsed, &fd) : refuse(s->parent, s->prefix, name);
 	vd_free(parsed.layout);
-	close(fd);
-	return yes ? refuse(s->parent, s->prefix, name) : 0;
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 static int look_through(const struct search *s, DIR *dir)
@@ -126,7 +160,7 @@ static int look_through(const struct search *s, DIR *dir)
 	int fd, seen = 0, ret = 0;
 
 	while (!ret && (entry = readdir(dir))) {
-		fd = is_vmdk(entry->d_name) ? open_candidate(s, entry->d_name) : -1;
+		fd = name_is_image(entry->d_name) ? open_candidate(s, entry->d_name) : -1;
 		if (fd < 0)
 			continue;
 		if (seen++ == MAX_CANDIDATES) {
@@ -150,13 +184,13 @@ static bool same_file(int a, int b)
 }
 
 /* @name: of the directory, as seen from the image's own. */
-static int search_dir(const struct image_set *set, u32 image, const char *name, const char *prefix)
+static int search_dir(struct search s, const char *name, const char *prefix)
 {
-	const struct set_image *parent = &set->images[image];
-	struct search s = { set, parent, -1, prefix };
+	const struct set_image *parent = s.parent;
 	int fd, ret = 0;
 	DIR *dir;
 
+	s.prefix = prefix;
 	fd = openat(parent->dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	dir = fd < 0 || (*prefix && same_file(fd, parent->dirfd)) ? NULL : fdopendir(fd);
 	if (!dir) {
@@ -173,42 +207,44 @@ static int search_dir(const struct image_set *set, u32 image, const char *name, 
 	return ret;
 }
 
-int set_check_children(const struct image_set *set, u32 image)
+static int search_all(const struct search *s)
 {
 	int ret;
+
+	ret = search_dir(*s, ".", "");
+	if (!ret)
+		ret = search_dir(*s, SNAPSHOTS_DIR, SNAPSHOTS_DIR "/");
+	return ret ? ret : search_dir(*s, "..", "../");
+}
+
+int set_find_children(const struct image_set *set, u32 image,
+		      int (*fn)(void *ctx, struct child_found *child), void *ctx)
+{
+	struct search s = { .set = set, .parent = &set->images[image], .fn = fn, .ctx = ctx };
+
+	return s.parent->dirfd >= 0 ? search_all(&s) : 0;
+}
+
+int set_find_users(const struct image_set *set, u32 image,
+		   int (*fn)(void *ctx, struct child_found *user), void *ctx)
+{
+	struct search s = {
+		.set = set, .parent = &set->images[image], .fn = fn, .ctx = ctx, .users = true,
+	};
+
+	return s.parent->dirfd >= 0 ? search_dir(s, ".", "") : 0;
+}
+
+int set_check_children(const struct image_set *set, u32 image)
+{
+	struct search s = { .set = set, .parent = &set->images[image] };
 
 	if (set->opts->ignore_children || set->images[image].dirfd < 0)
 		return 0;
 	/* Its own child is open already. */
 	if (image)
 		return refuse(&set->images[image], "", path_base(set->images[image - 1].path));
-	ret = search_dir(set, image, ".", "");
-	if (!ret)
-		ret = search_dir(set, image, "Snapshots", "Snapshots/");
-	return ret ? ret : search_dir(set, image, "..", "../");
-}
-
-/* A set of nothing but the file's text: what that names may be gone. */
-static int open_text(struct image_set *set, const char *path)
-{
-	struct set_image *image = &set->images[0];
-	struct opened file;
-	struct parsed parsed;
-	int ret;
-
-	image->dirfd = -1;
-	ret = open_named(path, false, &file);
-	if (ret)
-		return ret;
-	image->path = xstrdup(file.path);
-	set->nr_images = 1;
-	ret = set_add_member(set, &file, 0, &image->member);
-	if (!ret)
-		ret = parse_confined(set->members[image->member].fd, path, NULL, true, &parsed);
-	if (ret)
-		return ret;
-	image->layout = parsed.layout;
-	return image->layout ? image_set_dir(image, set->members[image->member].fd, path) : 0;
+	return search_all(&s);
 }
 
 int path_check_children(const char *path, bool ignore)
@@ -218,7 +254,7 @@ int path_check_children(const char *path, bool ignore)
 	int ret = 0;
 
 	/* What is no image has no children. */
-	if (open_text(&set, path))
+	if (set_open_own(&set, path, false))
 		ctl_drop();
 	else
 		ret = set_check_children(&set, 0);

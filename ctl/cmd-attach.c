@@ -163,7 +163,7 @@ static int refused(const struct klink *nl, const struct image_set *set)
 
 	if (strstr(nl->extack, "is not available")) {
 		ctl_error(CTL_MODULE, "module_missing", path, "%s", nl->extack);
-		ctl_hint("modprobe vdisk-vmdk (or vdisk-raw) says why");
+		ctl_hint("modprobe vdisk-%s says why", vd_format_name(set->images[0].format));
 		return CTL_MODULE;
 	}
 	ret = klink_error(nl, path);

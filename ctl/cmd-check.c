@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <uuid/uuid.h>
 #include "check.h"
 
 /* Numbers of qemu-img check, which scripts know. */
@@ -139,6 +140,14 @@ static bool tell_changes(const struct run *run, u32 flags)
 	return flags & VD_CHECK_REPAIR || (r->dry_run && r->mode == CHECK_ALL);
 }
 
+/* Tables as they were before a repair, in a file beside the image. */
+static int save(void *ctx, struct vd_file *file, u64 pos, u64 len, struct vd_error *err)
+{
+	struct run *run = ctx;
+
+	return check_save(run->current->path, file, pos, len, err);
+}
+
 static void one_pass(struct run *run, struct check_extent *e, struct vd_check *check, bool tell,
 		     u32 flags)
 {
@@ -150,7 +159,10 @@ static void one_pass(struct run *run, struct check_extent *e, struct vd_check *c
 	check->report = tell ? keep : NULL;
 	check->progress = go_on;
 	check->changed = tell_changes(run, flags) ? changed : NULL;
+	check->save = save;
 	check->ctx = run;
+	uuid_generate_random(check->random);
+	uuid_generate_random(check->random + sizeof(uuid_t));
 	if (check_extent(&run->set, e->seg, check, &err) && !e->failed)
 		e->failed = vd_error_text(&err);
 }

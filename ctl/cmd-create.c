@@ -7,36 +7,43 @@
 #include <uuid/uuid.h>
 #include "create.h"
 
-enum { OPT_TYPE = 400, OPT_GRAIN, OPT_SPLIT, OPT_ADAPTER, OPT_HWVERSION, OPT_COMMENT, OPT_UUID,
-       OPT_ZEROED, OPT_PREALLOC, OPT_FORCE, OPT_CHILDREN };
+enum {
+	OPT_TYPE = 400, OPT_GRAIN, OPT_BLOCK, OPT_SPLIT, OPT_ADAPTER, OPT_HWVERSION,
+	OPT_COMMENT, OPT_UUID, OPT_ZEROED, OPT_PREALLOC, OPT_FORCE, OPT_CHILDREN,
+};
 
 static const struct ctl_opt opts[] = {
-	{ 'f', "format", "FMT", "raw or vmdk; default: .vmdk is VMDK, .img and .raw are raw" },
+	{ 'f', "format", "FMT", "raw, vmdk or vdi; default: what the name ends in" },
 	{ 'b', "backing", "PARENT", "make a delta: what it lacks is read from PARENT" },
-	{ OPT_TYPE, "type", "KIND", "sparse (default), split, flat, splitflat, esx, esxsparse" },
+	{ 'F', "backing-format", "FMT", "format of PARENT; default: its content tells" },
+	{ OPT_TYPE, "type", "KIND", "VMDK: sparse (default), split, flat, splitflat, esx, esxsparse; VDI: dynamic (default), fixed" },
 	{ OPT_PREALLOC, "prealloc", "HOW", "off (default), metadata, falloc, full" },
-	{ OPT_GRAIN, "grain", "SIZE", "unit of allocation, 8K to 1M; default 64K" },
-	{ OPT_SPLIT, "split-size", "SIZE", "bytes of each extent of a split disk; default 2047M" },
-	{ OPT_ADAPTER, "adapter", "NAME", "ide (default), lsilogic, buslogic, legacyESX" },
-	{ OPT_HWVERSION, "hwversion", "N", "virtual hardware version; default 4" },
+	{ OPT_GRAIN, "grain", "SIZE", "VMDK: unit of allocation, 8K to 1M; default 64K" },
+	{ OPT_BLOCK, "block", "SIZE", "VDI: unit of allocation, 4K to 64M; default 1M, the only one QEMU knows" },
+	{ OPT_SPLIT, "split-size", "SIZE", "VMDK: bytes of each extent of a split disk; default 2047M" },
+	{ OPT_ADAPTER, "adapter", "NAME", "VMDK: ide (default), lsilogic, buslogic, legacyESX" },
+	{ OPT_HWVERSION, "hwversion", "N", "VMDK: virtual hardware version; default 4" },
 	{ OPT_COMMENT, "comment", "TEXT", "a comment, as VirtualBox keeps it" },
 	{ OPT_UUID, "uuid", "UUID", "the disk's UUID; default: a random one" },
-	{ OPT_ZEROED, "zeroed-grain", NULL, "grains of zeros may take no space (version 2; not for VirtualBox)" },
+	{ OPT_ZEROED, "zeroed-grain", NULL, "VMDK: grains of zeros may take no space (version 2; not for VirtualBox)" },
 	{ OPT_FORCE, "force", NULL, "replace files that are there" },
 	{ OPT_CHILDREN, "ignore-children", NULL, "with --force: although snapshots of the old image are lost by that" },
 	{ 'J', "json", NULL, NULL },
 	{ 0 }
 };
 
-static const char *const formats[] = { "raw", "vmdk", NULL };
-static const char *const kinds[] = {
-	"sparse", "split", "flat", "splitflat", "esx", "esxsparse", NULL
+static const struct creator *const creators[] = { &creator_raw, &creator_vmdk, &creator_vdi };
+
+/* Names of CREATE_*, from the lowest bit on. */
+static const char *const given_names[] = {
+	"-b", "--type", "--grain", "--split-size", "--adapter", "--hwversion", "--comment",
+	"--uuid", "--zeroed-grain", "--block", "--prealloc=metadata",
 };
+
 static const char *const preallocs[] = { "off", "metadata", "falloc", "full", NULL };
 static const char *const adapters[] = { "ide", "lsilogic", "buslogic", "legacyESX", NULL };
 
-/* Which of @words is @s? */
-static int parse_word(const char *what, const char *s, const char *const *words, u32 *out)
+int create_word(const char *what, const char *s, const char *const *words, u32 *out)
 {
 	char *list = xstrdup(words[0]), *more;
 	u32 i;
@@ -54,6 +61,16 @@ static int parse_word(const char *what, const char *s, const char *const *words,
 	      ctl_error(CTL_USAGE, "usage", NULL, "%s: '%s' is none of %s", what, s, list);
 	free(list);
 	return ret;
+}
+
+int create_check_comment(const struct create *c,
+			 int (*check)(const char *comment, struct vd_error *err))
+{
+	struct vd_error err = { 0 };
+
+	if (!c->comment || !check(c->comment, &err))
+		return 0;
+	return ctl_error(CTL_USAGE, "usage", c->path, "%s", err.text);
 }
 
 static int parse_positive(const char *what, const char *s, u64 *out)
@@ -83,45 +100,65 @@ static int parse_hwversion(struct create *c, const char *s)
 	return ret;
 }
 
-/* Options that say something about a VMDK. */
-static int vmdk_opt(struct create *c, int id, const char *arg)
+static int parse_format(struct create *c, const char *s)
+{
+	const char *names[ARRAY_SIZE(creators) + 1] = { NULL };
+	u32 i, word;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(creators); i++)
+		names[i] = creators[i]->format;
+	ret = create_word("--format", s, names, &word);
+	if (!ret)
+		c->creator = creators[word];
+	return ret;
+}
+
+/* Options that only some formats understand. */
+static int format_opt(struct create *c, int id, const char *arg)
 {
 	u32 word;
 	int ret;
 
 	switch (id) {
 	case 'b':
-		c->vmdk_option = "-b";
+		c->given |= CREATE_BACKING;
 		c->backing = arg;
 		return 0;
+	case 'F':
+		c->given |= CREATE_BACKING;
+		c->parent.format = strcmp(arg, "auto") ? arg : NULL;
+		return 0;
 	case OPT_TYPE:
-		c->vmdk_option = "--type";
-		ret = parse_word("--type", arg, kinds, &word);
-		c->kind = word;
-		return ret;
+		c->given |= CREATE_TYPE;
+		c->type = arg;
+		return 0;
 	case OPT_GRAIN:
-		c->vmdk_option = "--grain";
+		c->given |= CREATE_GRAIN;
 		return parse_positive("--grain", arg, &c->grain);
+	case OPT_BLOCK:
+		c->given |= CREATE_BLOCK;
+		return parse_positive("--block", arg, &c->block);
 	case OPT_SPLIT:
-		c->vmdk_option = "--split-size";
+		c->given |= CREATE_SPLIT;
 		return parse_positive("--split-size", arg, &c->split);
 	case OPT_ADAPTER:
-		c->vmdk_option = "--adapter";
-		ret = parse_word("--adapter", arg, adapters, &word);
+		c->given |= CREATE_ADAPTER;
+		ret = create_word("--adapter", arg, adapters, &word);
 		c->adapter = adapters[word];
 		return ret;
 	case OPT_HWVERSION:
-		c->vmdk_option = "--hwversion";
+		c->given |= CREATE_HWVERSION;
 		return parse_hwversion(c, arg);
 	case OPT_COMMENT:
-		c->vmdk_option = "--comment";
+		c->given |= CREATE_COMMENT;
 		c->comment = arg;
-		return descriptor_check_comment(arg);
+		return 0;
 	case OPT_UUID:
-		c->vmdk_option = "--uuid";
+		c->given |= CREATE_UUID;
 		return parse_uuid(c, arg);
 	case OPT_ZEROED:
-		c->vmdk_option = "--zeroed-grain";
+		c->given |= CREATE_ZEROED;
 		c->zeroed_grain = true;
 		return 0;
 	default:
@@ -140,13 +177,12 @@ static int option(struct create *c, int id, const char *arg)
 	case 'J':
 		return 0;
 	case 'f':
-		c->have_format = true;
-		ret = parse_word("--format", arg, formats, &word);
-		c->format = word;
-		return ret;
+		return parse_format(c, arg);
 	case OPT_PREALLOC:
-		ret = parse_word("--prealloc", arg, preallocs, &word);
+		ret = create_word("--prealloc", arg, preallocs, &word);
 		c->prealloc = word;
+		if (c->prealloc == PREALLOC_METADATA)
+			c->given |= CREATE_METADATA;
 		return ret;
 	case OPT_FORCE:
 		c->force = true;
@@ -155,7 +191,7 @@ static int option(struct create *c, int id, const char *arg)
 		c->ignore_children = true;
 		return 0;
 	}
-	ret = vmdk_opt(c, id, arg);
+	ret = format_opt(c, id, arg);
 	return ret < 0 ? image_opt(&c->parent, id, arg) : ret;
 }
 
@@ -166,26 +202,57 @@ static bool ends_with(const char *path, const char *ext)
 	return n > len && !strcasecmp(path + n - len, ext);
 }
 
+static bool has_suffix(const struct creator *creator, const char *base)
+{
+	const char *const *suffix;
+
+	for (suffix = creator->suffixes; *suffix; suffix++)
+		if (ends_with(base, *suffix))
+			return true;
+	return false;
+}
+
 static int choose_format(struct create *c)
 {
 	const char *base = path_base(c->path);
+	u32 i;
 
 	if (!*base || !strcmp(base, ".") || !strcmp(base, ".."))
 		return ctl_error(CTL_USAGE, "usage", c->path, "is no name for a file");
-	if (c->have_format)
+	for (i = 0; !c->creator && i < ARRAY_SIZE(creators); i++)
+		if (has_suffix(creators[i], base))
+			c->creator = creators[i];
+	if (c->creator)
 		return 0;
-	if (ends_with(base, ".vmdk")) {
-		c->format = CREATE_VMDK;
-		return 0;
-	}
-	if (ends_with(base, ".img") || ends_with(base, ".raw")) {
-		c->format = CREATE_RAW;
-		return 0;
-	}
 	ctl_error(CTL_USAGE, "format_not_said", c->path,
-		  "the name ends neither in .vmdk nor in .img or .raw, so the format must be said");
-	ctl_hint("-f vmdk or -f raw");
+		  "the name ends in that of no format (.vmdk, .vdi, .img, .raw), so the format must be said");
+	ctl_hint("-f vmdk, -f vdi or -f raw");
 	return CTL_USAGE;
+}
+
+/* What was said must mean something. */
+static int check_given(const struct create *c)
+{
+	u32 odd = c->given & ~c->creator->options, i;
+	char *list = xstrdup(""), *more;
+	int bit, ret;
+
+	if (!odd) {
+		free(list);
+		return 0;
+	}
+	bit = ilog2(odd & -odd);
+	for (i = 0; i < ARRAY_SIZE(creators); i++) {
+		if (!(creators[i]->options >> bit & 1))
+			continue;
+		more = xasprintf("%s%s%s", list, *list ? " and " : "", creators[i]->title);
+		free(list);
+		list = more;
+	}
+	ret = ctl_error(CTL_USAGE, "usage", c->path, "%s is for %s, and this is %s",
+			given_names[bit], list, c->creator->title);
+	free(list);
+	return ret;
 }
 
 static int check_size(struct create *c)
@@ -217,15 +284,8 @@ static int create(struct create *c)
 		ret = check_size(c);
 	if (ret)
 		return ret;
-	if (c->format == CREATE_VMDK)
-		return create_vmdk(c);
-	if (c->vmdk_option)
-		return ctl_error(CTL_USAGE, "usage", c->path, "%s is for VMDK, and this is raw",
-				 c->vmdk_option);
-	if (c->prealloc == PREALLOC_METADATA)
-		return ctl_error(CTL_USAGE, "usage", c->path,
-				 "--prealloc=metadata is for sparse images, and raw has no tables");
-	return create_raw(c);
+	ret = check_given(c);
+	return ret ? ret : c->creator->create(c);
 }
 
 static int arguments(const struct cmd *cmd, struct create *c, int argc, char **argv)
@@ -238,6 +298,8 @@ static int arguments(const struct cmd *cmd, struct create *c, int argc, char **a
 		return cmd_usage(cmd, "how large?");
 	if (nr > 2)
 		return cmd_usage(cmd, "too many arguments");
+	if (c->parent.format && !c->backing)
+		return cmd_usage(cmd, "-F is for -b");
 	c->path = argv[optind];
 	c->have_size = nr == 2;
 	return nr == 2 ? parse_size("SIZE", argv[optind + 1], &c->size) : 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "netlink.h"
 #include "vdisk/format.h"
+#include "vdisk/layout.h"
 
 static const struct ctl_opt opts[] = {
 	{ 'J', "json", NULL, "JSON" },
@@ -28,6 +29,29 @@ static const struct {
 static bool can(const struct vd_format *f, size_t ability)
 {
 	return f->caps & abilities[ability].cap;
+}
+
+static const char *const uses[] = { "read", "write", "create", "check", "repair" };
+
+static struct json_object *json_images(const struct vd_format *f)
+{
+	struct json_object *list = json_object_new_array();
+	const struct vd_support *s;
+	size_t i;
+
+	for (s = f->user ? f->user->support : NULL; s && s->image; s++) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "image", json_text(s->image));
+		for (i = 0; i < ARRAY_SIZE(uses); i++)
+			json_object_object_add(o, uses[i],
+					       json_object_new_boolean(s->can >> i & 1));
+		json_object_object_add(o, "subformats",
+				       s->subformats ? json_text(s->subformats) : NULL);
+		json_object_object_add(o, "note", s->note ? json_text(s->note) : NULL);
+		json_object_array_add(list, o);
+	}
+	return list;
 }
 
 static char *extensions_of(const struct vd_format *f)
@@ -64,6 +88,7 @@ static void print_json(void)
 		for (e = (*f)->extensions; e && *e; e++)
 			json_object_array_add(extensions, json_text(*e));
 		json_object_object_add(o, "extensions", extensions);
+		json_object_object_add(o, "images", json_images(*f));
 		json_object_array_add(list, o);
 	}
 	json_object_object_add(top, "formats", list);

@@ -3,8 +3,7 @@
 #include <getopt.h>
 #include <json-c/json.h>
 #include <stdlib.h>
-#include "image-set.h"
-#include "netlink.h"
+#include "info.h"
 
 enum { OPT_CHAIN = 400 };
 
@@ -13,19 +12,6 @@ static const struct ctl_opt opts[] = {
 	{ 'J', "json", NULL, "JSON; with --chain, the images from the top in \"chain\"" },
 	{ 0 }
 };
-
-static const char *kind_name(u32 kind)
-{
-	switch (kind) {
-	case VDISK_SEG_ZERO: return "zero";
-	case VDISK_SEG_NOACCESS: return "noaccess";
-	case VDISK_SEG_RAW: return "flat";
-	case VDISK_SEG_VMDK_SPARSE: return "sparse";
-	case VDISK_SEG_VMDK_COWD: return "cowd";
-	case VDISK_SEG_VMDK_SESPARSE: return "sesparse";
-	default: return "?";
-	}
-}
 
 static const char *text_of(const struct set_image *image, vd_str s)
 {
@@ -55,16 +41,6 @@ static void add_u64(struct json_object *o, const char *key, u64 n)
 	json_object_object_add(o, key, json_object_new_int64((int64_t)n));
 }
 
-static void add_uuid(struct json_object *o, const char *key, bool have, const u8 uuid[16])
-{
-	char text[37];
-
-	if (!have || uuid_is_zero(uuid))
-		return;
-	format_uuid(uuid, text);
-	add_text(o, key, text);
-}
-
 static struct json_object *json_extents(const struct image_set *set, const struct set_image *image)
 {
 	struct json_object *list = json_object_new_array();
@@ -76,7 +52,7 @@ static struct json_object *json_extents(const struct image_set *set, const struc
 
 		add_u64(o, "start", seg->start);
 		add_u64(o, "length", seg->len);
-		add_text(o, "kind", kind_name(seg->kind));
+		add_text(o, "kind", vd_kind_name(seg->kind));
 		if (seg->member != VDISK_NO_MEMBER) {
 			add_text(o, "filename", set->members[seg->member].path);
 			add_u64(o, "offset", seg->offset);
@@ -89,7 +65,6 @@ static struct json_object *json_extents(const struct image_set *set, const struc
 static void json_layout(struct json_object *o, const struct set_image *image)
 {
 	const struct vd_layout *l = image->layout;
-	struct json_object *geometry;
 	char cid[16];
 
 	if (l->flags & VD_LAYOUT_HAVE_CID) {
@@ -97,25 +72,12 @@ static void json_layout(struct json_object *o, const struct set_image *image)
 		add_text(o, "cid", cid);
 	}
 	if (l->flags & VD_LAYOUT_PARENT) {
-		add_text(o, "parent-hint", text_of(image, l->parent_name));
+		add_text(o, "parent-hint", text_of(image, l->props.parent_name));
 		snprintf(cid, sizeof(cid), "%08x", l->parent_cid);
 		if (l->flags & VD_LAYOUT_HAVE_CID)
 			add_text(o, "parent-cid", cid);
 	}
-	add_uuid(o, "uuid", l->flags & VD_LAYOUT_HAVE_UUID, l->uuid);
-	add_uuid(o, "modification-uuid", l->flags & VD_LAYOUT_HAVE_MOD_UUID, l->mod_uuid);
-	add_uuid(o, "parent-uuid", l->flags & VD_LAYOUT_HAVE_PARENT_UUID, l->parent_uuid);
-	add_uuid(o, "parent-modification-uuid", l->flags & VD_LAYOUT_HAVE_PARENT_MOD_UUID,
-		 l->parent_mod_uuid);
-	if (l->geometry[0]) {
-		geometry = json_object_new_object();
-		add_u64(geometry, "cylinders", l->geometry[0]);
-		add_u64(geometry, "heads", l->geometry[1]);
-		add_u64(geometry, "sectors", l->geometry[2]);
-		json_object_object_add(o, "geometry", geometry);
-	}
 	add_text(o, "adapter", text_of(image, l->adapter));
-	add_text(o, "comment", text_of(image, l->comment));
 	add_text(o, "encoding", text_of(image, l->encoding));
 	add_text(o, "read-only-reason", text_of(image, l->ro_reason));
 	add_text(o, "warning", text_of(image, l->warning));
@@ -128,14 +90,17 @@ static void json_layout(struct json_object *o, const struct set_image *image)
 static void json_image(struct json_object *o, const struct image_set *set, u32 index)
 {
 	const struct set_image *image = &set->images[index];
+	struct vd_props props;
 
+	info_props(set, index, &props);
 	add_text(o, "filename", image->path);
 	add_text(o, "format", vd_format_name(image->format));
 	add_text(o, "subformat", set_subformat(image));
-	add_u64(o, "virtual-size", image->size);
+	json_sizes(o, &props);
 	add_u64(o, "actual-size", actual_size(set, index));
 	if (image->layout)
 		json_layout(o, image);
+	json_props(o, &props, text_of(image, props.comment));
 	if (index + 1 < set->nr_images)
 		add_text(o, "parent-filename", set->images[index + 1].path);
 	json_object_object_add(o, "extents", json_extents(set, image));
@@ -161,37 +126,10 @@ static void print_json(const struct image_set *set, bool chain)
 	json_print(top);
 }
 
-static void print_text(const char *key, const char *value)
-{
-	if (!value)
-		return;
-	printf("%-18s ", key);
-	text_escape(stdout, value);
-	putchar('\n');
-}
-
-static void print_uuid(const char *key, bool have, const u8 uuid[16])
-{
-	char text[37];
-
-	if (!have || uuid_is_zero(uuid))
-		return;
-	format_uuid(uuid, text);
-	print_text(key, text);
-}
-
-static void print_size(const char *key, u64 bytes)
-{
-	char size[32];
-
-	format_size(bytes, size, sizeof(size));
-	printf("%-18s %s (%llu bytes)\n", key, size, (unsigned long long)bytes);
-}
-
 static void print_layout(const struct set_image *image)
 {
 	const struct vd_layout *l = image->layout;
-	const char *hint = text_of(image, l->parent_name);
+	const char *hint = text_of(image, l->props.parent_name);
 
 	if (l->flags & VD_LAYOUT_HAVE_CID)
 		printf("%-18s %08x\n", "cid:", l->cid);
@@ -200,14 +138,7 @@ static void print_layout(const struct set_image *image)
 		if (l->flags & VD_LAYOUT_HAVE_CID)
 			printf("%-18s %08x\n", "parent cid:", l->parent_cid);
 	}
-	print_uuid("uuid:", l->flags & VD_LAYOUT_HAVE_UUID, l->uuid);
-	print_uuid("modification uuid:", l->flags & VD_LAYOUT_HAVE_MOD_UUID, l->mod_uuid);
-	print_uuid("parent uuid:", l->flags & VD_LAYOUT_HAVE_PARENT_UUID, l->parent_uuid);
-	if (l->geometry[0])
-		printf("%-18s %u/%u/%u\n", "geometry:", l->geometry[0], l->geometry[1],
-		       l->geometry[2]);
 	print_text("adapter:", text_of(image, l->adapter));
-	print_text("comment:", text_of(image, l->comment));
 	print_text("encoding:", text_of(image, l->encoding));
 	print_text("read-only:", text_of(image, l->ro_reason));
 	print_text("warning:", text_of(image, l->warning));
@@ -225,7 +156,7 @@ static void print_extents(const struct image_set *set, const struct set_image *i
 		const struct vdisk_segment_desc *seg = &set->segs[image->first_seg + i];
 
 		printf("%-18s %llu+%llu %s", i ? "" : "extents:", (unsigned long long)seg->start,
-		       (unsigned long long)seg->len, kind_name(seg->kind));
+		       (unsigned long long)seg->len, vd_kind_name(seg->kind));
 		if (seg->member != VDISK_NO_MEMBER) {
 			putchar(' ');
 			text_escape(stdout, set->members[seg->member].path);
@@ -240,7 +171,9 @@ static void print_image(const struct image_set *set, u32 index)
 {
 	const struct set_image *image = &set->images[index];
 	const char *sub = set_subformat(image);
+	struct vd_props props;
 
+	info_props(set, index, &props);
 	if (index)
 		putchar('\n');
 	print_text("image:", image->path);
@@ -251,10 +184,11 @@ static void print_image(const struct image_set *set, u32 index)
 		putchar(')');
 	}
 	putchar('\n');
-	print_size("virtual size:", image->size);
+	print_sizes(&props);
 	print_size("disk size:", actual_size(set, index));
 	if (image->layout)
 		print_layout(image);
+	print_props(&props, text_of(image, props.comment));
 	print_extents(set, image);
 }
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vdctl set: change how an attached disk behaves, under running I/O */
+/*
+ * vdctl set: change how an attached disk behaves, under running I/O; or what an image
+ * says of itself, while nobody uses it
+ */
 #include <errno.h>
 #include <getopt.h>
 #include "busy.h"
 #include "netlink.h"
+#include "set-props.h"
 
 enum { OPT_RO = 400, OPT_RW, OPT_FORCE, OPT_DISCARD, OPT_FLUSH, OPT_AUTOCLEAR, OPT_ISOLATE };
 
@@ -100,31 +104,54 @@ static int apply(const struct change *c, const char *what)
 	return ret;
 }
 
+/* Not both at once: one is about a disk that is attached, one about a file that is not. */
+static int check_usage(const struct cmd *cmd, const struct change *c,
+		       const struct props_args *props, int nr)
+{
+	const char *option = props->option ? props->option : props->only;
+	bool device = c->mask || c->flags;
+
+	if (device && option)
+		return cmd_usage(cmd, "%s is about an image that nobody uses, the others about an attached disk",
+				 option);
+	if (nr > 1)
+		return cmd_usage(cmd, "one at a time; a UUID follows its option as in --uuid=UUID");
+	if (!nr)
+		return cmd_usage(cmd, option ? "which image?" : "which disk?");
+	if (!c->mask && !props->option)
+		return cmd_usage(cmd, "nothing to change");
+	return 0;
+}
+
 static int run(const struct cmd *cmd, int argc, char **argv)
 {
+	struct props_args props = { 0 };
 	struct change c = { 0 };
 	int id, ret = 0;
 
 	while (!ret && (id = ctl_getopt(cmd, argc, argv)) != CTL_OPT_END) {
 		if (id < 0)
 			return id == CTL_OPT_BAD ? CTL_USAGE : 0;
-		ret = option(&c, id, optarg);
+		ret = props_opt(&props, id, optarg);
+		if (ret < 0)
+			ret = option(&c, id, optarg);
 	}
+	if (!ret)
+		ret = check_usage(cmd, &c, &props, argc - optind);
 	if (ret)
 		return ret;
-	if (argc - optind != 1)
-		return cmd_usage(cmd, "which disk?");
-	if (!c.mask)
-		return cmd_usage(cmd, "nothing to change");
+	if (props.option)
+		return props_set(&props, argv[optind]);
 	ret = need_admin();
 	return ret ? ret : apply(&c, argv[optind]);
 }
 
 const struct cmd cmd_set = {
 	.name = "set",
-	.args = "DISK",
-	.summary = "Change flags of an attached disk, all or none of them",
-	.more = "DISK is a node (/dev/vdisk0), a number, a name, or the image file.",
-	.opts = { opts },
+	.args = "DISK|IMAGE",
+	.summary = "Change flags of an attached disk, or properties of an image, all or none",
+	.more = "DISK is a node (/dev/vdisk0), a number, a name, or the image file.\n"
+		"IMAGE is a file that nobody uses; its options are those that say \"image:\".",
+	.opts = { opts, props_opts },
 	.run = run,
 };

@@ -6,9 +6,9 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include "create.h"
+#include "../formats-common/vmdk/create.h"
 
 #define MAX_HINT	4000	/* a line has at most VMDK_CAP_LINE bytes */
-#define MAX_COMMENT	1024	/* bytes as written: VirtualBox' limit */
 #define HWVERSION	4
 #define NO_PARENT	0xffffffffU
 
@@ -48,25 +48,6 @@ static void put_escaped(FILE *to, const char *s)
 	}
 }
 
-int descriptor_check_comment(const char *comment)
-{
-	size_t len = strlen(comment);
-	const char *s;
-
-	for (s = comment; *s; s++) {
-		bool escaped = *s == '\\' || *s == '\n' || *s == '\r';
-
-		len += escaped;
-		if (*s == '"' || *s == 0x7f || ((u8)*s < 0x20 && !escaped && *s != '\t'))
-			return ctl_error(CTL_USAGE, "usage", NULL,
-					 "--comment: a quote or control character has no spelling in VMDK");
-	}
-	if (len > MAX_COMMENT)
-		return ctl_error(CTL_USAGE, "usage", NULL,
-				 "--comment: longer than %u bytes as VMDK spells it", MAX_COMMENT);
-	return 0;
-}
-
 static const struct vd_layout *parent_of(const struct new_vmdk *v)
 {
 	return v->c->backing ? v->set.images[0].layout : NULL;
@@ -74,12 +55,10 @@ static const struct vd_layout *parent_of(const struct new_vmdk *v)
 
 static void put_header(FILE *to, const struct new_vmdk *v)
 {
-	const struct vd_layout *parent = parent_of(v);
-
 	fprintf(to, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08x\n"
-		"parentCID=%08x\ncreateType=\"%s\"\n", v->cid, parent ? parent->cid : NO_PARENT,
-		v->type->create_type);
-	if (parent)
+		"parentCID=%08x\ncreateType=\"%s\"\n", v->cid,
+		v->c->backing ? v->parent_cid : NO_PARENT, v->type->create_type);
+	if (v->c->backing)
 		fprintf(to, "parentFileNameHint=\"%s\"\n", v->hint);
 }
 
@@ -119,8 +98,10 @@ static void geometry(const struct new_vmdk *v, const char *adapter, u32 chs[3])
 	const struct vd_layout *parent = parent_of(v);
 	u64 sectors = v->size >> VD_SECTOR_SHIFT, cylinders;
 
-	if (parent && parent->geometry[0] && parent->size == v->size) {
-		memcpy(chs, parent->geometry, sizeof(parent->geometry));
+	if (parent && parent->props.mask & VD_PROP_PCHS && parent->props.size == v->size) {
+		chs[0] = parent->props.pchs.c;
+		chs[1] = parent->props.pchs.h;
+		chs[2] = parent->props.pchs.s;
 		return;
 	}
 	if (!strcmp(adapter, "ide")) {
@@ -154,13 +135,21 @@ static void put_uuid(FILE *to, const char *key, const u8 uuid[16])
 static void put_uuids(FILE *to, const struct new_vmdk *v)
 {
 	const struct vd_layout *parent = parent_of(v);
-	bool known = parent && parent->flags & VD_LAYOUT_HAVE_UUID;
-	bool modified = parent && parent->flags & VD_LAYOUT_HAVE_MOD_UUID;
+	bool known = parent && parent->props.mask & VD_PROP_UUID;
+	bool modified = parent && parent->props.mask & VD_PROP_MOD_UUID;
 
 	put_uuid(to, "image", v->uuid);
 	put_uuid(to, "modification", v->mod_uuid);
-	put_uuid(to, "parent", known ? parent->uuid : no_uuid);
-	put_uuid(to, "parentmodification", modified ? parent->mod_uuid : no_uuid);
+	put_uuid(to, "parent", known ? parent->props.uuid : no_uuid);
+	put_uuid(to, "parentmodification", modified ? parent->props.mod_uuid : no_uuid);
+}
+
+static void put_parent_format(FILE *to, const struct new_vmdk *v)
+{
+	u32 format = v->c->backing ? v->set.images[0].format : VDISK_FORMAT_VMDK;
+
+	if (format != VDISK_FORMAT_VMDK)
+		fprintf(to, VMDK_PARENT_FORMAT " = \"%s\"\n", vd_format_name(format));
 }
 
 static void put_ddb(FILE *to, const struct new_vmdk *v)
@@ -182,6 +171,7 @@ static void put_ddb(FILE *to, const struct new_vmdk *v)
 	    v->c->prealloc < PREALLOC_FALLOC)
 		fputs("ddb.thinProvisioned = \"1\"\n", to);
 	put_uuids(to, v);
+	put_parent_format(to, v);
 	if (v->c->comment) {
 		fputs("ddb.comment = \"", to);
 		put_escaped(to, v->c->comment);

@@ -253,9 +253,17 @@ static void withdraw(struct new_files *set, struct new_file *f)
 
 static int sync_dir(const struct new_files *set)
 {
-	if (!fsync(set->dirfd) || errno == EINVAL)
-		return 0;
-	return ctl_errno(errno, set->dir, "cannot write the directory");
+	int ret = dir_sync(set->dirfd);
+
+	return ret ? ctl_errno(-ret, set->dir, "cannot write the directory") : 0;
+}
+
+int new_file_failed(const struct new_file *f, int ret, const struct vd_error *err)
+{
+	/* What the system says is to the point. */
+	if (ret == -ENOSPC || ret == -EFBIG || ret == -EIO)
+		return ctl_errno(ret, f->path, err->text);
+	return ctl_vd_error(err, f->path);
 }
 
 int new_files_commit(struct new_files *set)

@@ -103,7 +103,7 @@ static int make_raw(const struct create *c, struct new_files *files)
 	return ret ? ret : new_files_commit(files);
 }
 
-int create_raw(const struct create *c)
+static int create_raw(const struct create *c)
 {
 	struct new_files files;
 	int ret;
@@ -117,3 +117,12 @@ int create_raw(const struct create *c)
 	new_files_end(&files);
 	return ret;
 }
+
+static const char *const suffixes[] = { ".img", ".raw", NULL };
+
+const struct creator creator_raw = {
+	.format = "raw",
+	.title = "raw",
+	.suffixes = suffixes,
+	.create = create_raw,
+};

@@ -16,7 +16,22 @@
 #define MAX_GRAIN	(1U << 20)
 #define DEFAULT_SPLIT	(2047ULL << 20)
 #define MIN_SPLIT	(1ULL << 20)
+#define NO_CID		0xffffffffU
 #define MAX_EXTENTS	(VDISK_MAX_MEMBERS - 1)	/* the descriptor is a file, too */
+
+/* In the order of the words that --type takes. */
+enum vmdk_kind {
+	KIND_SPARSE,
+	KIND_SPLIT,
+	KIND_FLAT,
+	KIND_SPLITFLAT,
+	KIND_ESX,
+	KIND_ESXSPARSE,
+};
+
+static const char *const kinds[] = {
+	"sparse", "split", "flat", "splitflat", "esx", "esxsparse", NULL
+};
 
 static const struct vmdk_type types[] = {
 	[KIND_SPARSE] = { "sparse", "monolithicSparse", "SPARSE", "", TYPE_HOSTED | TYPE_EMBEDDED },
@@ -55,8 +70,15 @@ static int not_for_type(const struct new_vmdk *v, const char *option, const char
 static int choose_type(struct new_vmdk *v)
 {
 	const struct create *c = v->c;
-	enum vmdk_kind kind = c->kind;
+	u32 kind = KIND_SPARSE;
+	int ret = 0;
 
+	if (c->type)
+		ret = create_word("--type", c->type, kinds, &kind);
+	if (!ret)
+		ret = create_check_comment(c, vmdk_check_comment);
+	if (ret)
+		return ret;
 	if (c->backing && kind == KIND_ESX)
 		kind = KIND_ESXSPARSE;
 	v->type = &types[kind];
@@ -177,14 +199,13 @@ static int choose_names(struct new_vmdk *v)
 static int choose_ids(struct new_vmdk *v)
 {
 	const struct create *c = v->c;
-	u32 parent = c->backing ? v->set.images[0].layout->cid : 0;
 
 	do {
 		if (getrandom(v->content_id, sizeof(v->content_id), 0) != sizeof(v->content_id))
 			return ctl_errno(errno, NULL, "no random numbers");
 		v->cid = (u32)v->content_id[12] << 24 | (u32)v->content_id[13] << 16 |
 			 (u32)v->content_id[14] << 8 | v->content_id[15];
-	} while (!v->cid || v->cid >= 0xfffffffe || v->cid == parent);
+	} while (!v->cid || v->cid >= 0xfffffffe || v->cid == v->parent_cid);
 	uuid_generate_random(v->uuid);
 	if (c->have_uuid)
 		memcpy(v->uuid, c->uuid, sizeof(v->uuid));
@@ -194,53 +215,43 @@ static int choose_ids(struct new_vmdk *v)
 
 /* --- the parent --- */
 
-static int check_parent(const struct set_image *parent)
+/*
+ * Of a parent that is no VMDK, nobody compares it; but none at all, and the value
+ * that stands for none, mean that there is no parent. Renewed as the parent's ids are.
+ */
+static int invent_cid(const struct vd_layout *l, u32 *cid)
 {
+	u32 words[4] = { 0 };
+
+	if (l && l->props.mask & VD_PROP_MOD_UUID)
+		memcpy(words, l->props.mod_uuid, sizeof(words));
+	else if (getrandom(words, sizeof(words), 0) != sizeof(words))
+		return ctl_errno(errno, NULL, "no random numbers");
+	*cid = words[0] ^ words[1] ^ words[2] ^ words[3];
+	if (!*cid || *cid >= 0xfffffffe)
+		*cid ^= 0x5a5a5a5a;
+	return 0;
+}
+
+static int choose_parent_cid(struct new_vmdk *v)
+{
+	const struct set_image *parent = &v->set.images[0];
 	const struct vd_layout *l = parent->layout;
 
-	if (!l)
-		return ctl_error(CTL_USAGE, "usage", parent->path,
-				 "is no VMDK, and only a VMDK can be the parent of one");
-	if (!(l->flags & VD_LAYOUT_HAVE_CID) || l->cid == 0xffffffff)
+	if (parent->format != VDISK_FORMAT_VMDK)
+		return invent_cid(l, &v->parent_cid);
+	if (!(l->flags & VD_LAYOUT_HAVE_CID) || l->cid == NO_CID)
 		return ctl_error(CTL_IMAGE, "unsupported", parent->path,
 				 "has no content ID (CID) by which a child could name it");
+	v->parent_cid = l->cid;
 	return 0;
 }
 
 static int open_parent(struct new_vmdk *v)
 {
-	const struct create *c = v->c;
-	char *path = (char *)(uintptr_t)c->backing;
-	int ret;
+	int ret = create_parent_open(v->c, &v->set, &v->size);
 
-	ret = set_open(&v->set, &c->parent, &path, 1);
-	if (!ret)
-		ret = check_parent(&v->set.images[0]);
-	if (ret)
-		return ret;
-	if (!c->have_size)
-		v->size = v->set.images[0].size;
-	else if (v->size != v->set.images[0].size)
-		ctl_warn(c->path, "has %llu bytes, its parent %llu; %s",
-			 (unsigned long long)v->size,
-			 (unsigned long long)v->set.images[0].size,
-			 v->size > v->set.images[0].size ? "what is beyond reads as zeros" :
-			 "what is beyond cannot be seen");
-	return 0;
-}
-
-/* A chain that nobody could open is not made. */
-static int check_chain(const struct new_vmdk *v)
-{
-	const struct image_set *set = &v->set;
-
-	if (set->nr_images < VDISK_MAX_IMAGES &&
-	    set->nr_members + v->nr_extents < VDISK_MAX_MEMBERS &&
-	    set->nr_segs + v->nr_extents <= VDISK_MAX_SEGMENTS)
-		return 0;
-	return ctl_error(CTL_USAGE, "too_large", v->c->path,
-			 "with its parents it would be more than the %u images or %u files that can be opened",
-			 VDISK_MAX_IMAGES, VDISK_MAX_MEMBERS);
+	return ret ? ret : choose_parent_cid(v);
 }
 
 /* Relative if that leads downwards only: then the directory can be moved as a whole. */
@@ -253,14 +264,21 @@ static int choose_hint(struct new_vmdk *v)
 	return descriptor_check_name(v->c->path, "the parent's name", v->hint);
 }
 
+static const char *parents_id(const struct set_image *parent)
+{
+	if (parent->format == VDISK_FORMAT_VMDK)
+		return "CID";
+	return parent->layout && parent->layout->props.mask & VD_PROP_MOD_UUID ?
+	       "modification UUID" : NULL;
+}
+
 /* What the user had better know, once the child is there. */
 static void warn_of_parent(const struct new_vmdk *v)
 {
 	const struct set_image *parent = &v->set.images[0];
 	uid_t owner = v->files.have_owner ? v->files.uid : geteuid();
 
-	ctl_warn(parent->path, "must not be written to from now on: a change gives it another CID, and %s no longer fits it",
-		 path_base(v->c->path));
+	create_parent_warn(v->c, &v->set, parents_id(parent));
 	if (v->hint[0] == '/')
 		ctl_warn(v->c->path, "the parent is not beneath its directory: to open it takes --allow-outside %s",
 			 parent->dir);
@@ -302,11 +320,7 @@ static int write_sparse(const struct new_vmdk *v, struct new_file *f, u32 index,
 		ret = cowd_new_write(f->file, &new, &err);
 	else
 		ret = vmdk_new_write(f->file, &new, &err);
-	if (!ret)
-		return 0;
-	if (ret == -ENOSPC || ret == -EFBIG || ret == -EIO)
-		return ctl_errno(ret, f->path, err.text);
-	return ctl_vd_error(&err, f->path);
+	return ret ? new_file_failed(f, ret, &err) : 0;
 }
 
 static int write_extents(struct new_vmdk *v)
@@ -369,7 +383,7 @@ static int check_text(const struct new_vmdk *v, const char *text)
 		ret = ctl_errno(errno, v->c->path, "cannot check the descriptor");
 	else
 		ret = parse_confined(fd, v->c->path, "vmdk", true, &parsed);
-	if (!ret && (!parsed.layout || parsed.layout->size != v->size))
+	if (!ret && (!parsed.layout || parsed.layout->props.size != v->size))
 		ret = ctl_error(CTL_FAIL, "failed", v->c->path,
 				"the descriptor would not say what it should");
 	if (!ret && parsed.layout->flags & VD_LAYOUT_WARNING)
@@ -415,7 +429,7 @@ static int make(struct new_vmdk *v)
 	if (!ret)
 		ret = choose_pieces(v);
 	if (!ret && v->c->backing)
-		ret = check_chain(v);
+		ret = create_parent_room(v->c, &v->set, v->nr_extents + 1, v->nr_extents);
 	if (!ret)
 		ret = check_fits(v);
 	if (!ret)
@@ -436,7 +450,7 @@ static int make(struct new_vmdk *v)
 	return ret;
 }
 
-int create_vmdk(const struct create *c)
+static int create_vmdk(const struct create *c)
 {
 	struct new_vmdk v = { .c = c, .size = c->size };
 	int ret;
@@ -452,3 +466,15 @@ int create_vmdk(const struct create *c)
 	free(v.hint);
 	return ret;
 }
+
+static const char *const suffixes[] = { ".vmdk", NULL };
+
+const struct creator creator_vmdk = {
+	.format = "vmdk",
+	.title = "VMDK",
+	.suffixes = suffixes,
+	.options = CREATE_BACKING | CREATE_TYPE | CREATE_GRAIN | CREATE_SPLIT | CREATE_ADAPTER |
+		   CREATE_HWVERSION | CREATE_COMMENT | CREATE_UUID | CREATE_ZEROED |
+		   CREATE_METADATA,
+	.create = create_vmdk,
+};

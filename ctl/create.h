@@ -14,41 +14,43 @@ enum prealloc {
 	PREALLOC_FULL,		/* zeros are written */
 };
 
-/* In the order of the words that --type takes. */
-enum vmdk_kind {
-	KIND_SPARSE,
-	KIND_SPLIT,
-	KIND_FLAT,
-	KIND_SPLITFLAT,
-	KIND_ESX,
-	KIND_ESXSPARSE,
-};
-
-enum create_format { CREATE_RAW, CREATE_VMDK };
+/* struct create.given: options that only some formats have. */
+#define CREATE_BACKING		(1U << 0)
+#define CREATE_TYPE		(1U << 1)
+#define CREATE_GRAIN		(1U << 2)
+#define CREATE_SPLIT		(1U << 3)
+#define CREATE_ADAPTER		(1U << 4)
+#define CREATE_HWVERSION	(1U << 5)
+#define CREATE_COMMENT		(1U << 6)
+#define CREATE_UUID		(1U << 7)
+#define CREATE_ZEROED		(1U << 8)
+#define CREATE_BLOCK		(1U << 9)
+#define CREATE_METADATA		(1U << 10)	/* --prealloc=metadata */
 
 /**
  * struct create - what the user asked for
- * @vmdk_option: name of an option that was given and means nothing for raw
+ * @creator: the format's
+ * @given: CREATE_*
  * @size: bytes; @have_size false: the parent's
  * @parent: how to look for the files of the parent
- * @grain, @split, @hwversion: 0: the default
- * @adapter, @comment: NULL: not given
+ * @grain, @split, @block, @hwversion: 0: the default
+ * @type, @adapter, @comment: NULL: not given
  */
 struct create {
 	const char *path;
 	const char *backing;
-	const char *vmdk_option;
+	const char *type;
 	const char *adapter;
 	const char *comment;
-	enum create_format format;
-	enum vmdk_kind kind;
+	const struct creator *creator;
+	u32 given;
 	enum prealloc prealloc;
 	u64 size;
 	u64 grain;
 	u64 split;
+	u64 block;
 	u32 hwversion;
 	u8 uuid[16];
-	bool have_format;
 	bool have_size;
 	bool have_uuid;
 	bool zeroed_grain;
@@ -56,6 +58,28 @@ struct create {
 	bool ignore_children;
 	struct set_options parent;
 };
+
+/**
+ * struct creator - who makes images of one format
+ * @format: its name; @title: for sentences
+ * @suffixes: of file names that stand for it
+ * @options: CREATE_* that it understands
+ */
+struct creator {
+	const char *format;
+	const char *title;
+	const char *const *suffixes;
+	u32 options;
+	int (*create)(const struct create *c);
+};
+
+extern const struct creator creator_raw, creator_vmdk, creator_vdi;
+
+/* Which of @words, up to a NULL, is @s? A usage error if none. */
+int create_word(const char *what, const char *s, const char *const *words, u32 *out);
+/* The comment, if one was given, by its format's @check; a usage error. */
+int create_check_comment(const struct create *c,
+			 int (*check)(const char *comment, struct vd_error *err));
 
 /**
  * struct new_file - one file of an image in the making
@@ -102,8 +126,18 @@ int new_file_open(struct new_files *set, u32 index);
 int new_file_reopen(struct new_files *set, u32 index);
 /* Durable and closed. */
 int new_file_done(struct new_file *f);
+/* Reports that a backend could not lay it out. */
+int new_file_failed(const struct new_file *f, int ret, const struct vd_error *err);
 int new_files_commit(struct new_files *set);
 void new_files_end(struct new_files *set);
+
+/* create-parent.c: the chain of create.backing; the caller closes @set, after errors too. */
+int create_parent_open(const struct create *c, struct image_set *set, u64 *size);
+/* Could the new image, of so many files and extents, be opened with its parents? */
+int create_parent_room(const struct create *c, const struct image_set *set, u32 nr_files,
+		       u32 nr_segs);
+/* Once the child is there. @id: what tells it that the parent was changed, or NULL. */
+void create_parent_warn(const struct create *c, const struct image_set *set, const char *id);
 
 /* create-flat.c */
 struct fill {
@@ -114,14 +148,13 @@ struct fill {
 /* Size and space of a file, then its zeros: two steps, so that all have their space first. */
 int fill_reserve(struct new_file *f, u64 size, struct fill *fill);
 int fill_zeros(struct new_file *f, u64 size, struct fill *fill);
-int create_raw(const struct create *c);
 
 /**
  * struct new_vmdk - a VMDK in the making
  * @stem: the image's name without .vmdk
  * @size: bytes of the disk; @piece: of each extent but the last
  * @set: the parent's chain, if create.backing
- * @hint: the parent's name as it will be written
+ * @hint: the parent's name as it will be written, @parent_cid its content id
  */
 struct new_vmdk {
 	const struct create *c;
@@ -135,6 +168,7 @@ struct new_vmdk {
 	u32 grain;
 	u32 nr_extents;
 	u32 cid;
+	u32 parent_cid;
 	u8 content_id[16];
 	u8 uuid[16];
 	u8 mod_uuid[16];
@@ -163,13 +197,11 @@ struct vmdk_type {
 };
 
 /* create-vmdk.c */
-int create_vmdk(const struct create *c);
 char *extent_name(const struct new_vmdk *v, u32 index);
 u64 extent_size(const struct new_vmdk *v, u32 index);
 
 /* create-descriptor.c: what a descriptor cannot hold is a usage error. */
 int descriptor_check_name(const char *path, const char *what, const char *name);
-int descriptor_check_comment(const char *comment);
 /* From malloc(). */
 char *descriptor_text(const struct new_vmdk *v);
 

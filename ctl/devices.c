@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include "image-set.h"
 #include "netlink.h"
 #include "vdisk/format.h"
 
@@ -145,4 +146,33 @@ const char *device_state(const struct device *dev)
 	static const char *const names[] = { "new", "live", "dying" };
 
 	return dev->state < ARRAY_SIZE(names) ? names[dev->state] : "?";
+}
+
+static bool has_path(const struct device *dev, const struct set_member *m)
+{
+	struct stat st;
+	u32 i;
+
+	for (i = 0; i < dev->nr_paths; i++)
+		if (!stat(dev->paths[i], &st) && st.st_dev == m->dev && st.st_ino == m->ino)
+			return true;
+	return false;
+}
+
+int device_check_unattached(const struct set_member *m)
+{
+	struct devices devs = { 0 };
+	struct klink nl = { 0 };
+	u32 i;
+	int ret = 0;
+
+	if (have_admin() && devices_get(&nl, &devs))
+		ctl_drop();
+	for (i = 0; i < devs.nr && !ret; i++)
+		if (has_path(&devs.list[i], m))
+			ret = ctl_error(CTL_BUSY, "in_use", m->path, "is attached as vdisk%u",
+					devs.list[i].id);
+	devices_free(&devs);
+	klink_disconnect(&nl);
+	return ret;
 }

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "image-set.h"
@@ -105,7 +104,7 @@ static int edit_version(const struct set_member *m, const struct vd_layout *l)
 {
 	int ret;
 
-	if (!l->version_pos || l->version != 3)
+	if (!l->version_pos || l->props.version != 3)
 		return 0;
 	ret = put_bytes(m, l->version_pos, "1", 1);
 	return ret ? ret : make_durable(m->fd, m->path);
@@ -133,7 +132,7 @@ static int edit_text(const struct set_member *m, const struct vd_layout *l, char
 {
 	u64 from = l->cbt_pos - l->cbt_note_len, to = l->cbt_pos + l->cbt_len;
 
-	if (l->version == 3 && l->version_pos) {
+	if (l->props.version == 3 && l->version_pos) {
 		if (l->version_pos >= *len || text[l->version_pos] != '3')
 			return changed(m);
 		text[l->version_pos] = '1';
@@ -147,97 +146,6 @@ static int edit_text(const struct set_member *m, const struct vd_layout *l, char
 	return 0;
 }
 
-static int same_rights(int fd, const struct set_member *m)
-{
-	struct stat st;
-
-	if (fstat(m->fd, &st) || fchown(fd, st.st_uid, st.st_gid) ||
-	    fchmod(fd, st.st_mode & 07777))
-		return ctl_errno(errno, m->path, "giving up change tracking: owner and mode");
-	return 0;
-}
-
-static int open_new(const struct set_image *image, char **name)
-{
-	unsigned int tag;
-	int fd;
-
-	if (getrandom(&tag, sizeof(tag), 0) != sizeof(tag))
-		tag = (unsigned int)getpid();
-	*name = xasprintf(".%.200s.vdctl-%08x", path_base(image->path), tag);
-	fd = openat(image->dirfd, *name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		ctl_errno(errno, image->dir, "giving up change tracking: a new descriptor");
-	return fd;
-}
-
-/* Still the file that was opened? Then @name becomes it. */
-static int put_in_place(const struct set_image *image, const struct set_member *m,
-			const char *name)
-{
-	const char *base = path_base(image->path);
-	struct stat st;
-	int dir, ret;
-
-	if (fstatat(image->dirfd, base, &st, AT_SYMLINK_NOFOLLOW) || st.st_dev != m->dev ||
-	    st.st_ino != m->ino)
-		return changed(m);
-	if (renameat(image->dirfd, name, image->dirfd, base))
-		return ctl_errno(errno, m->path, "giving up change tracking: rename");
-	dir = openat(image->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return ctl_errno(errno, image->dir, "giving up change tracking");
-	ret = make_durable(dir, image->dir);
-	close(dir);
-	return ret;
-}
-
-static void take_new(struct set_member *m, int fd)
-{
-	struct stat st;
-
-	close(m->fd);
-	m->fd = fd;
-	if (fstat(fd, &st))
-		return;
-	m->dev = st.st_dev;
-	m->ino = st.st_ino;
-	m->size = (u64)st.st_size;
-	m->allocated = (u64)st.st_blocks * 512;
-}
-
-static int replace_text(struct image_set *set, const char *text, size_t len)
-{
-	const struct set_image *image = &set->images[0];
-	struct set_member *m = own_file(set);
-	struct set_member new = { .path = m->path };
-	char *name;
-	int ret;
-
-	new.fd = open_new(image, &name);
-	if (new.fd < 0) {
-		free(name);
-		return CTL_FAIL;
-	}
-	ret = same_rights(new.fd, m);
-	if (!ret)
-		ret = put_bytes(&new, 0, text, len);
-	if (!ret)
-		ret = make_durable(new.fd, m->path);
-	if (!ret && set->opts->lock == SET_LOCK_YES)
-		ret = lock_file(new.fd, m->path, true, false);
-	if (!ret)
-		ret = put_in_place(image, m, name);
-	if (ret) {
-		unlinkat(image->dirfd, name, 0);
-		close(new.fd);
-	} else {
-		take_new(m, new.fd);
-	}
-	free(name);
-	return ret;
-}
-
 static int edit_file(struct image_set *set, const struct vd_layout *l)
 {
 	const struct set_member *m = own_file(set);
@@ -246,14 +154,14 @@ static int edit_file(struct image_set *set, const struct vd_layout *l)
 	int ret;
 
 	/* It may be the header of an extent alone that speaks of tracking. */
-	if (!l->cbt_len && !(l->version == 3 && l->version_pos))
+	if (!l->cbt_len && !(l->props.version == 3 && l->version_pos))
 		return 0;
 	ret = read_text(m, 0, len, &text);
 	if (ret)
 		return ret;
 	ret = edit_text(m, l, text, &len);
 	if (!ret)
-		ret = replace_text(set, text, len);
+		ret = set_replace_own(set, text, len, "giving up change tracking");
 	free(text);
 	return ret;
 }
@@ -294,7 +202,7 @@ static int parse_again(struct image_set *set)
 	ret = parse_confined(m->fd, m->path, vd_format_name(image->format), true, &parsed);
 	if (ret)
 		return ret;
-	if (parsed.layout->flags & VD_LAYOUT_RDONLY || parsed.layout->size != image->size ||
+	if (parsed.layout->flags & VD_LAYOUT_RDONLY || parsed.layout->props.size != image->size ||
 	    parsed.layout->nr_segs != image->layout->nr_segs) {
 		vd_free(parsed.layout);
 		return changed(m);

@@ -265,13 +265,32 @@ void ctl_note(const char *path, const char *fmt, ...)
 	va_end(args);
 }
 
-static void shell_quote(FILE *to, const char *s)
+/* $'...': for what a terminal must not see as it is. */
+static void shell_quote_bytes(FILE *to, const char *s)
+{
+	fputs("$'", to);
+	for (; *s; s++) {
+		if ((unsigned char)*s < 0x20 || (unsigned char)*s >= 0x7f)
+			fprintf(to, "\\x%02x", (unsigned char)*s);
+		else if (*s == '\'' || *s == '\\')
+			fprintf(to, "\\%c", *s);
+		else
+			fputc(*s, to);
+	}
+	fputc('\'', to);
+}
+
+void shell_quote(FILE *to, const char *s)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789_./:=+,@%-";
 
 	if (*s && strspn(s, plain) == strlen(s)) {
 		fputs(s, to);
+		return;
+	}
+	if (!text_is_plain(s)) {
+		shell_quote_bytes(to, s);
 		return;
 	}
 	fputc('\'', to);
@@ -307,4 +326,9 @@ char *ctl_command_with(const char *option, const char *value)
 	}
 	fclose(to);
 	return text;
+}
+
+bool ctl_attaches(void)
+{
+	return !strcmp(ctl.verb, "attach");
 }

@@ -2,21 +2,22 @@
 /* Options that attach, info, map, cat and probe share. */
 #include "image-set.h"
 
-enum { OPT_PARENT = 300, OPT_OUTSIDE, OPT_NO_REFERENCES, OPT_IGNORE_CID, OPT_SIZELIMIT };
+enum { OPT_PARENT = 300, OPT_OUTSIDE, OPT_NO_REFERENCES, OPT_FORCE_PARENT, OPT_SIZELIMIT };
 
 #define HELP_PARENT \
 	"where a parent is that its child's name does not find; may be repeated"
 #define HELP_OUTSIDE \
 	"files named by the image may lie beneath DIR too; may be repeated"
-#define HELP_IGNORE_CID \
-	"accept a parent that was changed after its child was made"
+#define HELP_FORCE_PARENT \
+	"accept a parent that is not as it was when its child was made"
 
 /* Rows of two tables. */
 #define REFERENCE_OPTS \
 	{ OPT_PARENT, "parent", "PATH", HELP_PARENT }, \
 	{ OPT_OUTSIDE, "allow-outside", "DIR", HELP_OUTSIDE }, \
 	{ OPT_NO_REFERENCES, "no-references", NULL, "refuse an image that names other files" }, \
-	{ OPT_IGNORE_CID, "ignore-cid", NULL, HELP_IGNORE_CID }
+	{ OPT_FORCE_PARENT, "force-parent", NULL, HELP_FORCE_PARENT }, \
+	{ OPT_FORCE_PARENT, "ignore-cid", NULL, NULL }	/* its name until now */
 
 const struct ctl_opt image_opts[] = {
 	{ 'f', "format", "FMT", "format of the image: auto (default), or one of 'vdctl formats'" },
@@ -61,8 +62,8 @@ int image_opt(struct set_options *opts, int id, const char *arg)
 	case OPT_NO_REFERENCES:
 		opts->no_references = true;
 		return 0;
-	case OPT_IGNORE_CID:
-		opts->ignore_cid = true;
+	case OPT_FORCE_PARENT:
+		opts->force_parent = true;
 		return 0;
 	case OPT_SIZELIMIT:
 		opts->have_sizelimit = true;

@@ -33,6 +33,8 @@ enum set_lock {
  * @format: -f; NULL finds it by content
  * @parents: --parent, in order; strings of argv
  * @outside: --allow-outside, in order; strings of argv
+ * @force_parent: take a parent that is not the one that its child was made of
+ * @show_parents: the same without a word: set_image.misfit has it
  * @top_only: do not open parents
  * @dry_run: write nothing, but find out what would be written
  */
@@ -43,7 +45,8 @@ struct set_options {
 	const char **outside;
 	int nr_outside;
 	bool no_references;
-	bool ignore_cid;
+	bool force_parent;
+	bool show_parents;
 	bool ignore_vmware_lock;
 	bool ignore_children;
 	bool top_only;
@@ -76,6 +79,12 @@ struct set_member {
 	bool tracked;
 };
 
+enum set_found {
+	FOUND_NAME,		/* by its child's hint */
+	FOUND_UUID,		/* beside its child */
+	FOUND_GIVEN,		/* --parent */
+};
+
 /**
  * struct set_image - one image of the chain, the top first
  * @path: as named by the user or resolved from a reference
@@ -84,6 +93,8 @@ struct set_member {
  * @member: its own file (raw: the first)
  * @layout: what its text says; NULL for raw
  * @guessed: raw because nothing else claimed it
+ * @found: how, for a parent; @link: which ids of its child say that it is the one
+ * @misfit: why it is not the one that its child was made of, or NULL
  */
 struct set_image {
 	char *path;
@@ -96,7 +107,15 @@ struct set_image {
 	u32 nr_segs;
 	struct vd_layout *layout;
 	bool guessed;
+	enum set_found found;
+	u32 link;
+	char *misfit;
 };
+
+/* Where VirtualBox keeps snapshots, below the directory of the disk that they are of. */
+#define SNAPSHOTS_DIR	"Snapshots"
+
+struct beside;
 
 /**
  * struct image_set - see the top of the file
@@ -107,6 +126,7 @@ struct set_image {
  * @cbt_log: name of the log that set_drop_cbt() made useless, or NULL
  * @ro_reason: why the top is not writable although that was asked for, or NULL
  * @patches: what the first write changes before anything else
+ * @beside: what was seen in directories where a parent was looked for
  */
 struct image_set {
 	const struct set_options *opts;
@@ -125,11 +145,21 @@ struct image_set {
 	u32 nr_images;
 	struct vdisk_segment_desc *segs;
 	u32 nr_segs;
+	struct beside *beside;
 };
 
 /* locate.c */
 void want_descriptors(void);
 int set_open(struct image_set *set, const struct set_options *opts, char *const *paths, int nr);
+/*
+ * The image's own file alone, into a @set of zeros with @opts: what its text names is not
+ * touched, and may be gone. The caller closes it, also after an error.
+ */
+int set_open_own(struct image_set *set, const char *path, bool rw);
+/* The top image alone, to be read; set_open_parents() can follow. */
+int set_open_top(struct image_set *set, const struct set_options *opts, const char *path);
+/* Is there a --parent that nothing was done with? */
+int set_check_parents_used(const struct image_set *set);
 void set_close(struct image_set *set);
 void set_pop_images(struct image_set *set, u32 keep, u32 keep_members);
 const char *set_subformat(const struct set_image *image);
@@ -144,6 +174,8 @@ int open_named(const char *path, bool rw, struct opened *out);
 int reopen_checked(int path_fd, const char *path, bool rw, int *fd);
 int set_add_member(struct image_set *set, struct opened *file, u32 image, u32 *member);
 int set_find_member(const struct image_set *set, dev_t dev, ino_t ino, bool block);
+/* After it was locked: has another file taken its name meanwhile? */
+int member_check_there(const struct set_member *m);
 void set_pop_members(struct image_set *set, u32 keep);
 int image_set_dir(struct set_image *image, int fd, const char *path);
 
@@ -167,11 +199,10 @@ int set_add_extents(struct image_set *set, u32 index);
 int set_add_segment(struct image_set *set, u32 image, const struct vdisk_segment_desc *seg);
 
 /* parents.c */
+/* On error the images that were found stay. */
 int set_open_parents(struct image_set *set);
-/* What follows the last separator, of Windows too. */
-const char *hint_base(const char *hint);
-/* Does a child say by content id which state of its parent it needs? */
-bool layout_names_cid(const struct vd_layout *child);
+/* Is that file one of the parents? */
+bool set_in_chain(const struct image_set *set, const char *path);
 
 /* raw-set.c */
 int set_add_raw(struct image_set *set, char *const *paths, int nr);
@@ -195,19 +226,52 @@ int set_change(struct image_set *set);
  * refuse, unless locks are not to be minded.
  */
 int set_check_writers(const struct image_set *set, u32 image, bool marked);
+/* Refuses if somebody has a file of image @image open for writing. */
+int set_check_unused(const struct image_set *set, u32 image);
 /* The kernel takes no parent that anybody has open for writing, locks or not. */
 int set_check_parents_still(const struct image_set *set);
 
 /* children.c */
 /* Refuses if there is an image near image @image that has it as its parent. */
 int set_check_children(const struct image_set *set, u32 image);
-/* The same for a file that is no part of a set, and may be no image. */
+/**
+ * struct child_found - an image that has another one as its parent
+ * @dir, @name: where it is; @dirfd: that directory
+ * @fd: open for reading; whoever is told may keep it, and sets it to -1 then
+ * @hinted: it says what its parent is called; else it knows the UUID alone
+ */
+struct child_found {
+	char *dir;
+	int dirfd;
+	const char *name;
+	u32 format;
+	int fd;
+	bool hinted;
+};
+
+/* Tells @fn each of them near image @image until it returns something else than 0. */
+int set_find_children(const struct image_set *set, u32 image,
+		      int (*fn)(void *ctx, struct child_found *child), void *ctx);
+/* The same for images beside image @image that have its file as an extent. */
+int set_find_users(const struct image_set *set, u32 image,
+		   int (*fn)(void *ctx, struct child_found *user), void *ctx);
+/* As set_check_children(), for a file that is no part of a set, and may be no image. */
 int path_check_children(const char *path, bool ignore);
 
 /* drop-cbt.c */
 int set_drop_cbt(struct image_set *set);
 /* If that was asked for. */
 void set_delete_log(const struct image_set *set);
+
+/* replace.c */
+/*
+ * Durably gives the top image's own file, which is open for writing, other content: a
+ * new file takes its name, its locks and the place in the set. @doing: for messages.
+ */
+int set_replace_own(struct image_set *set, const void *data, size_t len, const char *doing);
+
+/* Access lists, labels and the like; @path: of the first, for warnings. */
+void copy_xattrs(int from, int to, const char *path);
 
 /* patches.c */
 int set_add_patches(struct image_set *set);
@@ -271,8 +335,24 @@ int parse_confined(int fd, const char *path, const char *format, bool want_layou
 /* What the header of a file says that holds a segment of @kind. */
 int extent_confined(int fd, const char *path, u32 kind, struct vd_extent_state *out);
 
+/*
+ * vd_format_user.set_props of the image in @fd, which is open for writing and locked.
+ * What is asked for has been checked only as to its form.
+ */
+int set_props_confined(int fd, const char *path, u32 format, const struct vd_props *want,
+		       const char *pool, struct vd_content *out);
+
+struct vd_new_names;
+/*
+ * The text of the image in @fd with other names in it, from vd_zalloc() and with a NUL
+ * behind it; *text NULL: it has none, or its format names no files.
+ */
+int renamed_confined(int fd, const char *path, u32 format, const struct vd_new_names *names,
+		     char **text, u32 *len);
+
 /* sandbox.c */
-int sandbox_enter(int in_fd, int out_fd);
+/* @write_limit: to which byte the file may be written; 0: it must not be. */
+int sandbox_enter(int in_fd, int out_fd, u64 write_limit);
 
 /* lock.c */
 int lock_file(int fd, const char *path, bool rw, bool block);

@@ -178,7 +178,7 @@ int set_open_image(struct image_set *set, struct opened *file, const char *forma
 		image->guessed = !format;
 		return 0;	/* raw: the caller gives it its segment */
 	}
-	image->size = image->layout->size;
+	image->size = image->layout->props.size;
 	say_oddities(image);
 	ret = image_set_dir(image, set->members[image->member].fd, image->path);
 	return ret ? ret : set_add_extents(set, index);

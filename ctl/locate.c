@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "image-set.h"
+#include "chain.h"
 
 /* A split disk has a file for every 2 GiB. */
 void want_descriptors(void)
@@ -60,35 +60,21 @@ static int check_mode(struct image_set *set)
 	return 0;
 }
 
-static bool in_chain(const struct image_set *set, const char *path)
-{
-	struct stat st;
-	u32 i;
-
-	if (stat(path, &st))
-		return false;
-	for (i = 1; i < set->nr_images; i++) {
-		const struct set_member *m = &set->members[set->images[i].member];
-
-		if (!m->block && m->dev == st.st_dev && m->ino == st.st_ino)
-			return true;
-	}
-	return false;
-}
-
 /* A parent that the user named must not be passed over in silence. */
-static int check_parents_used(const struct image_set *set)
+int set_check_parents_used(const struct image_set *set)
 {
 	const struct set_options *opts = set->opts;
 	int i;
 
 	for (i = set->parents_used; i < opts->nr_parents && !opts->top_only; i++) {
-		if (in_chain(set, opts->parents[i]))
+		if (set_in_chain(set, opts->parents[i]))
 			continue;
 		if (set->nr_images > 1)
 			ctl_error(CTL_USAGE, "usage", set->images[0].path,
-				  "--parent %s was not needed: the parent is %s, found by its name",
-				  opts->parents[i], set->images[1].path);
+				  "--parent %s was not needed: the parent is %s, found %s",
+				  opts->parents[i], set->images[1].path,
+				  set->images[1].found == FOUND_UUID ? "by its UUID" :
+				  "by its name");
 		else
 			ctl_error(CTL_USAGE, "usage", set->images[0].path,
 				  "--parent %s: the image has no parent", opts->parents[i]);
@@ -98,7 +84,7 @@ static int check_parents_used(const struct image_set *set)
 	return 0;
 }
 
-static int open_chain(struct image_set *set, const char *path)
+static int open_top(struct image_set *set, const char *path)
 {
 	struct opened file;
 	int ret;
@@ -108,11 +94,38 @@ static int open_chain(struct image_set *set, const char *path)
 		ret = set_open_image(set, &file, set->opts->format);
 	if (!ret && !set->images[0].layout)
 		ret = set_describe_raw(set, 0);
+	return ret;
+}
+
+int set_open_top(struct image_set *set, const struct set_options *opts, const char *path)
+{
+	int ret;
+
+	memset(set, 0, sizeof(*set));
+	set->opts = opts;
+	want_descriptors();
+	ret = open_top(set, path);
+	if (ret)
+		set_close(set);
+	return ret;
+}
+
+static int open_chain(struct image_set *set, const char *path)
+{
+	int ret = open_top(set, path);
+
 	if (!ret)
 		ret = check_mode(set);
 	if (!ret && !set->opts->top_only)
 		ret = set_open_parents(set);
 	return ret;
+}
+
+static int check_raw_writable(const struct image_set *set)
+{
+	int ret = set_check_children(set, 0);
+
+	return ret ? ret : set_check_writers(set, 0, false);
 }
 
 int set_open(struct image_set *set, const struct set_options *opts, char *const *paths, int nr)
@@ -130,17 +143,41 @@ int set_open(struct image_set *set, const struct set_options *opts, char *const 
 	else
 		ret = open_chain(set, paths[0]);
 	if (!ret)
-		ret = check_parents_used(set);
+		ret = set_check_parents_used(set);
 	if (!ret && !raw_said(opts))
 		ret = set_make_writable(set);
 	else if (!ret && set->writable)
-		ret = set_check_writers(set, 0, false);
+		ret = check_raw_writable(set);
 	/* What became writable there has been asked already. */
 	if (!ret && opts->lock == SET_LOCK_YES && (raw_said(opts) || !set->writable))
 		ret = vmware_lock_check(set, set->writable);
 	if (ret)
 		set_close(set);
 	return ret;
+}
+
+int set_open_own(struct image_set *set, const char *path, bool rw)
+{
+	struct set_image *image = &set->images[0];
+	struct opened file;
+	struct parsed parsed;
+	int ret;
+
+	image->dirfd = -1;
+	ret = open_named(path, rw, &file);
+	if (ret)
+		return ret;
+	image->path = xstrdup(file.path);
+	set->nr_images = 1;
+	ret = set_add_member(set, &file, 0, &image->member);
+	if (!ret)
+		ret = parse_confined(set->members[image->member].fd, path, set->opts->format,
+				     true, &parsed);
+	if (ret)
+		return ret;
+	image->format = parsed.format;
+	image->layout = parsed.layout;
+	return image_set_dir(image, set->members[image->member].fd, path);
 }
 
 /* Drops the images from @keep on, with their files and segments. */
@@ -153,6 +190,7 @@ void set_pop_images(struct image_set *set, u32 keep, u32 keep_members)
 		vd_free(image->layout);
 		free(image->path);
 		free(image->dir);
+		free(image->misfit);
 		if (image->dirfd >= 0)
 			close(image->dirfd);
 	}
@@ -162,6 +200,8 @@ void set_pop_images(struct image_set *set, u32 keep, u32 keep_members)
 void set_close(struct image_set *set)
 {
 	set_pop_images(set, 0, 0);
+	beside_free(set->beside);
+	set->beside = NULL;
 	free(set->members);
 	free(set->segs);
 	set->members = NULL;

@@ -78,7 +78,7 @@ static const char *conflict(int fd, bool rw, int *err)
 
 static int in_use(int fd, const char *path, bool rw, const char *means)
 {
-	bool attach = !strcmp(ctl.verb, "attach");
+	bool attach = ctl_attaches();
 	int err;
 
 	ctl_error(CTL_BUSY, "locked", path, "is locked by another program: %s", means);
@@ -237,7 +237,8 @@ int vmware_lock_check(const struct image_set *set, bool rw)
 		}
 		ctl_error(CTL_BUSY, "locked", m->path, "VMware has it open, says %s.lck",
 			  path_base(m->path));
-		ctl_hint("if that is stale: --ignore-vmware-lock; -r reads it all the same");
+		ctl_hint("if that is stale: --ignore-vmware-lock%s",
+			 ctl_attaches() ? "; -r reads it all the same" : "");
 		return CTL_BUSY;
 	}
 	return 0;

@@ -69,7 +69,8 @@ int reopen_checked(int path_fd, const char *path, bool rw, int *fd)
 		ctl_error(CTL_BUSY, "busy", path,
 			  "must not be written now: it is attached read-only, or a program that runs");
 		hint_lock_holders(path_fd);
-		ctl_hint("-r reads it beside that");
+		if (ctl_attaches())
+			ctl_hint("-r reads it beside that");
 		return CTL_BUSY;
 	}
 	return ctl_errno(err, path, rw ? "cannot open for writing" : "cannot open");
@@ -155,6 +156,16 @@ static int fill_member(struct set_member *m, const struct opened *file)
 	return 0;
 }
 
+/* Locks speak of files, names of what is found: both must be the same. */
+int member_check_there(const struct set_member *m)
+{
+	struct stat st;
+
+	if (m->block || (!fstat(m->fd, &st) && st.st_nlink))
+		return 0;
+	return ctl_error(CTL_BUSY, "busy", m->path, "somebody else has just replaced it");
+}
+
 /* Takes over @file, also when it fails. */
 int set_add_member(struct image_set *set, struct opened *file, u32 image, u32 *member)
 {
@@ -178,6 +189,8 @@ int set_add_member(struct image_set *set, struct opened *file, u32 image, u32 *m
 	}
 	if (set->opts->lock == SET_LOCK_YES) {
 		ret = lock_file(m.fd, m.path, m.writable, m.block);
+		if (!ret && m.writable)
+			ret = member_check_there(&m);
 		if (ret)
 			goto err;
 	}

@@ -309,9 +309,9 @@ static int put_uuid(struct nl_msg *msg, const struct image_set *set)
 	const struct vd_layout *layout = set->images[0].layout;
 	char text[37];
 
-	if (!layout || !(layout->flags & VD_LAYOUT_HAVE_UUID) || uuid_is_zero(layout->uuid))
+	if (!layout || !(layout->props.mask & VD_PROP_UUID))
 		return 0;
-	format_uuid(layout->uuid, text);
+	format_uuid(layout->props.uuid, text);
 	return nla_put_string(msg, VDISK_A_UUID, text);
 }
 

@@ -89,6 +89,9 @@ int devices_get(struct klink *nl, struct devices *out);
 int devices_find(const struct devices *devs, const char *what, const struct device **dev);
 const struct device *devices_by_id(const struct devices *devs, u32 id);
 const char *device_format(const struct device *dev);
+struct set_member;
+/* One that was attached with --lock=no has no lock. Only root is told of it. */
+int device_check_unattached(const struct set_member *m);
 const char *device_state(const struct device *dev);
 
 /* node.c */

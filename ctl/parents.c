@@ -1,33 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The chain below the top: finding each parent, and making sure that it is the
- * right one, unchanged since the child was made.
+ * right one, unchanged since the child was made. Formats mix: what counts is what
+ * child and parent say of themselves.
  *
  * Order: the hint as written, its last component beside the child, the parent
- * UUID beside the child, --parent. The first that opens and fits wins.
+ * UUID beside the child, --parent. The first that opens and fits wins; only where
+ * nothing fits, --force-parent takes the first that opens.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "image-set.h"
+#include "chain.h"
 
-#define MAX_DIR_ENTRIES 1024
 #define MAX_TRIED 4
 
-/* What was looked at for one parent, for the message. */
+/**
+ * struct search - for one parent
+ * @tried: what was looked at, for the message
+ * @ids: of the child
+ * @misfit: something was there, but not the right one
+ * @lenient: take what does not fit
+ * @given: which --parent was tried, or -1
+ */
 struct search {
 	const char *hint;
 	char *tried[MAX_TRIED];
 	int nr_tried;
+	struct chain_ids ids;
+	bool misfit;
+	bool lenient;
+	int given;
 };
 
 static void note_tried(struct search *s, char *path)
 {
-	if (s->nr_tried < MAX_TRIED)
+	if (s->nr_tried < MAX_TRIED && !s->lenient)
 		s->tried[s->nr_tried++] = path;
 	else
 		free(path);
@@ -39,74 +50,78 @@ static void search_free(struct search *s)
 		free(s->tried[--s->nr_tried]);
 }
 
-/* Wrong parent: an error, or with --ignore-cid a warning. */
-static int wrong_parent(struct image_set *set, const char *path, const char *text)
+/* --- is it the one? --- */
+
+/* Wrong parent: an error, or with --force-parent a warning. @text is taken over. */
+static int wrong_parent(struct image_set *set, const struct set_image *child,
+			struct set_image *parent, struct search *s, char *text)
 {
 	char *command;
 
-	if (set->opts->ignore_cid) {
-		ctl_warn(path, "%s; going on because of --ignore-cid", text);
+	s->misfit = true;
+	if (s->lenient) {
+		if (set->opts->force_parent)
+			ctl_warn(child->path, "%s; going on because of --force-parent", text);
 		set->wrong_parent = true;
+		parent->misfit = text;
 		return 0;
 	}
-	ctl_error(CTL_IMAGE, "parent_changed", path, "%s", text);
-	command = ctl_command_with("--ignore-cid", NULL);
+	ctl_error(CTL_IMAGE, "parent_changed", child->path, "%s", text);
+	free(text);
+	command = ctl_command_with("--force-parent", NULL);
 	ctl_hint("the parent was changed after this image was made, or is another disk; to read it anyway: %s",
 		 command);
 	free(command);
 	return CTL_IMAGE;
 }
 
-static int compare_uuids(struct image_set *set, const struct set_image *child,
-			 const struct set_image *parent, const char *what, const u8 *want,
-			 const u8 *have)
+/* The child's format has a way to name its parent; nothing in it says that it is this one. */
+static bool format_said(const struct set_image *child, const struct set_image *parent)
 {
-	char w[37], h[37];
-	char *text;
-	int ret;
+	const char *said = vd_layout_str(child->layout, child->layout->parent_format);
 
-	if (uuid_is_zero(want) || uuid_is_zero(have) || !memcmp(want, have, 16))
-		return 0;
-	format_uuid(want, w);
-	format_uuid(have, h);
-	text = xasprintf("wants a parent with %s %s, but %s has %s", what, w, parent->path, h);
-	ret = wrong_parent(set, child->path, text);
-	free(text);
-	return ret;
+	return said && !strcmp(said, vd_format_name(parent->format));
 }
 
-/* VirtualBox writes "no parent" there, and means its UUIDs. */
-bool layout_names_cid(const struct vd_layout *child)
+/*
+ * A parent of another format with which the child shares no id at all. A damaged
+ * image looks like a raw one, so a name that is one of images does not do either.
+ */
+static char *unknown_parent(const struct set_image *child, const struct set_image *parent)
 {
-	return (child->flags & VD_LAYOUT_HAVE_CID) &&
-	       (child->parent_cid != 0xffffffff || !(child->flags & VD_LAYOUT_HAVE_PARENT_UUID));
+	bool given = parent->found == FOUND_GIVEN;
+
+	if (parent->format == child->format || format_said(child, parent))
+		return NULL;
+	if (parent->guessed && (!given || name_is_image(parent->path)))
+		return xasprintf("its parent %s is in no format that vdctl recognises",
+				 parent->path);
+	if (given)
+		return NULL;
+	return xasprintf("names %s as its parent, which is %s, and nothing in it shows that it is",
+			 parent->path, vd_format_name(parent->format));
 }
 
 static int check_parent(struct image_set *set, const struct set_image *child,
-			const struct set_image *parent)
+			struct set_image *parent, struct search *s)
 {
-	const struct vd_layout *c = child->layout, *p = parent->layout;
-	char *text = NULL;
-	int ret = 0;
+	struct chain_ids ids;
+	struct chain_link link;
+	char *text;
 
-	if (!p)
-		text = xasprintf("its parent %s is in no format that vdctl recognises",
-				 parent->path);
-	else if (layout_names_cid(c) && (p->flags & VD_LAYOUT_HAVE_CID) && c->parent_cid != p->cid)
-		text = xasprintf("wants a parent with CID %08x, but %s has CID %08x",
-				 c->parent_cid, parent->path, p->cid);
-	if (text)
-		ret = wrong_parent(set, child->path, text);
-	free(text);
-	if (ret || !p)
-		return ret;
-	if ((c->flags & VD_LAYOUT_HAVE_PARENT_UUID) && (p->flags & VD_LAYOUT_HAVE_UUID))
-		ret = compare_uuids(set, child, parent, "UUID", c->parent_uuid, p->uuid);
-	if (!ret && (c->flags & VD_LAYOUT_HAVE_PARENT_MOD_UUID) &&
-	    (p->flags & VD_LAYOUT_HAVE_MOD_UUID))
-		ret = compare_uuids(set, child, parent, "modification UUID", c->parent_mod_uuid,
-				    p->mod_uuid);
-	return ret;
+	layout_ids(parent->layout, &ids);
+	link = chain_compare(&s->ids, &ids);
+	text = ids_misfit(&s->ids, &ids, parent->path);
+	if (!text && !link.same)
+		text = unknown_parent(child, parent);
+	parent->link = link.same;
+	return text ? wrong_parent(set, child, parent, s, text) : 0;
+}
+
+static int chain_loops(const char *child, const char *parent)
+{
+	return ctl_error(CTL_IMAGE, "chain_loops", child,
+			 "its parent %s is already in the chain: the chain is a loop", parent);
 }
 
 static int check_loop(const struct image_set *set, const struct opened *file, const char *child)
@@ -120,17 +135,39 @@ static int check_loop(const struct image_set *set, const struct opened *file, co
 		const struct set_member *m = &set->members[set->images[i].member];
 
 		if (!m->block && m->dev == st.st_dev && m->ino == st.st_ino)
-			return ctl_error(CTL_IMAGE, "chain_loops", child,
-					 "its parent %s is already in the chain: the chain is a loop",
-					 file->path);
+			return chain_loops(child, file->path);
+	}
+	return 0;
+}
+
+/*
+ * A copy of an image above. Only where UUIDs make the chain: VMware gives a disk and
+ * its snapshots one and the same.
+ */
+static int check_uuid_loop(const struct image_set *set, u32 child)
+{
+	const struct set_image *parent = &set->images[child + 1];
+	struct chain_ids ids, above;
+	u32 i;
+
+	if (!(parent->link & LINK_UUID))
+		return 0;
+	layout_ids(parent->layout, &ids);
+	for (i = 0; i <= child; i++) {
+		layout_ids(set->images[i].layout, &above);
+		if (!memcmp(above.uuid, ids.uuid, sizeof(ids.uuid)))
+			return chain_loops(set->images[child].path, parent->path);
 	}
 	return 0;
 }
 
 /* @file becomes the next image of the chain if it fits; taken over. */
-static int take_parent(struct image_set *set, u32 child, struct opened *file)
+static int take_parent(struct image_set *set, u32 child, struct opened *file, enum set_found found,
+		       struct search *s)
 {
+	const struct vd_layout *layout = set->images[child].layout;
 	u32 members = set->nr_members;
+	struct set_image *parent;
 	int ret;
 
 	ret = check_loop(set, file, set->images[child].path);
@@ -139,15 +176,22 @@ static int take_parent(struct image_set *set, u32 child, struct opened *file)
 		free(file->path);
 		return ret;
 	}
-	ret = set_open_image(set, file, NULL);
-	if (!ret && !set->images[child + 1].layout)
+	ret = set_open_image(set, file, vd_layout_str(layout, layout->parent_format));
+	parent = &set->images[child + 1];
+	if (!ret && !parent->layout)
 		ret = set_describe_raw(set, child + 1);
+	if (!ret) {
+		parent->found = found;
+		ret = check_parent(set, &set->images[child], parent, s);
+	}
 	if (!ret)
-		ret = check_parent(set, &set->images[child], &set->images[child + 1]);
+		ret = check_uuid_loop(set, child);
 	if (ret)
 		set_pop_images(set, child + 1, members);
 	return ret;
 }
+
+/* --- where it may be --- */
 
 static bool there(const struct set_image *child, const char *name)
 {
@@ -160,7 +204,8 @@ static bool there(const struct set_image *child, const char *name)
  * 0 taken, -1 not there (go on), else the exit code. A name that policy
  * refuses counts as not there when nothing is there.
  */
-static int try_name(struct image_set *set, u32 index, const char *name, struct search *s)
+static int try_name(struct image_set *set, u32 index, const char *name, enum set_found found,
+		    struct search *s)
 {
 	struct set_image *child = &set->images[index];
 	struct opened file;
@@ -168,7 +213,7 @@ static int try_name(struct image_set *set, u32 index, const char *name, struct s
 	switch (reference_open(set, child, set->members[child->member].uid, "parent", name, false,
 			       &file)) {
 	case REF_OK:
-		return take_parent(set, index, &file);
+		return take_parent(set, index, &file, found, s);
 	case REF_REFUSED:
 		if (!set->opts->no_references && !there(child, name)) {
 			ctl_drop();
@@ -184,133 +229,228 @@ static int try_name(struct image_set *set, u32 index, const char *name, struct s
 	return -1;
 }
 
-const char *hint_base(const char *hint)
+static int two_parents(const struct set_image *child, const struct search *s, bool above,
+		       const char *const names[2])
 {
-	const char *p, *last = hint;
+	char *command = ctl_command_with("--parent", "PATH");
+	char uuid[37];
 
-	for (p = hint; *p; p++)
-		if ((*p == '/' || *p == '\\') && p[1])
-			last = p + 1;
-	return last;
+	format_uuid(s->ids.parent_uuid, uuid);
+	ctl_error(CTL_IMAGE, "parent_ambiguous", child->path,
+		  "two images %s have the UUID %s of its parent: %s and %s",
+		  above ? "in the directory above" : "beside it", uuid, names[0], names[1]);
+	ctl_hint("say which: %s", command);
+	free(command);
+	return CTL_IMAGE;
 }
 
-static bool has_uuid(const struct image_set *set, const struct set_image *child, const char *name)
+static int try_directory(struct image_set *set, u32 index, bool above, struct search *s)
 {
-	struct parsed parsed;
-	struct opened file;
-	bool yes;
+	struct set_image *child = &set->images[index];
+	const char *names[2];
+	char *name;
+	int nr, ret;
 
-	if (reference_open(set, child, set->members[child->member].uid, "parent", name, false,
-			   &file) != REF_OK) {
-		ctl_drop();
-		return false;
+	nr = beside_find(set, index, above, s->ids.parent_uuid, names);
+	if (nr > 1)
+		return two_parents(child, s, above, names);
+	if (nr) {
+		name = xasprintf("%s%s", above ? "../" : "", names[0]);
+		ret = try_name(set, index, name, FOUND_UUID, s);
+		free(name);
+		return ret;
 	}
-	yes = !parse_confined(file.fd, file.path, NULL, true, &parsed) && parsed.layout &&
-	      (parsed.layout->flags & VD_LAYOUT_HAVE_UUID) &&
-	      !memcmp(parsed.layout->uuid, child->layout->parent_uuid, 16);
-	ctl_drop();
-	vd_free(parsed.layout);
-	close(file.fd);
-	free(file.path);
-	return yes;
+	note_tried(s, xasprintf("images in %s%s with the UUID of the parent", child->dir,
+				above ? "/.." : ""));
+	return -1;
+}
+
+static bool among_snapshots(const struct set_image *child)
+{
+	const char *slash = strrchr(child->dir, '/');
+
+	return !strcmp(slash ? slash + 1 : child->dir, SNAPSHOTS_DIR);
 }
 
 /* VirtualBox names parents by UUID; look at the other disks beside the child. */
 static int try_uuid(struct image_set *set, u32 index, struct search *s)
 {
-	struct set_image *child = &set->images[index];
-	struct dirent *entry;
-	int fd, seen = 0, ret = -1;
-	DIR *dir;
+	int ret;
 
-	if (!(child->layout->flags & VD_LAYOUT_HAVE_PARENT_UUID) ||
-	    uuid_is_zero(child->layout->parent_uuid))
+	if (uuid_is_zero(s->ids.parent_uuid) || set->opts->no_references)
 		return -1;
-	fd = openat(child->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	while (ret < 0 && seen++ < MAX_DIR_ENTRIES && (entry = readdir(dir))) {
-		size_t len = strlen(entry->d_name);
-
-		if (len > 5 && !strcasecmp(entry->d_name + len - 5, ".vmdk") &&
-		    has_uuid(set, child, entry->d_name))
-			ret = try_name(set, index, entry->d_name, s);
-	}
-	closedir(dir);
-	if (ret < 0)
-		note_tried(s, xasprintf("%s/*.vmdk with the UUID of the parent", child->dir));
+	ret = try_directory(set, index, false, s);
+	if (ret < 0 && among_snapshots(&set->images[index]))
+		ret = try_directory(set, index, true, s);
 	return ret;
 }
 
-static int find_parent(struct image_set *set, u32 index, struct search *s)
+static int try_hint(struct image_set *set, u32 index, struct search *s)
 {
 	const char *base;
-	int ret = -1;
+	int ret;
 
-	if (s->hint) {
-		ret = try_name(set, index, s->hint, s);
-		base = hint_base(s->hint);
-		if (ret && base != s->hint && !set->opts->no_references) {
-			/* What is beside the child beats a name that policy refuses. */
-			if (ret == CTL_PERM && there(&set->images[index], base)) {
-				ctl_drop();
-				ret = -1;
-			}
-			if (ret < 0)
-				ret = try_name(set, index, base, s);
-		}
+	if (!s->hint)
+		return -1;
+	ret = try_name(set, index, s->hint, FOUND_NAME, s);
+	base = hint_base(s->hint);
+	if (!ret || base == s->hint || set->opts->no_references)
+		return ret;
+	/* What is beside the child beats a name that policy refuses. */
+	if (ret == CTL_PERM && there(&set->images[index], base)) {
+		ctl_drop();
+		ret = -1;
 	}
-	if (ret < 0)
-		ret = try_uuid(set, index, s);
-	return ret;
+	return ret < 0 ? try_name(set, index, base, FOUND_NAME, s) : ret;
 }
 
-static int use_given(struct image_set *set, u32 index)
+/* Another disk may have taken the parent's name. */
+static int find_parent(struct image_set *set, u32 index, struct search *s)
+{
+	int ret = try_hint(set, index, s);
+
+	if (ret == CTL_IMAGE && s->misfit && !uuid_is_zero(s->ids.parent_uuid)) {
+		ctl_drop();
+		ret = try_uuid(set, index, s);
+		/* Then what is wrong with the first one is the news. */
+		return ret < 0 ? try_hint(set, index, s) : ret;
+	}
+	return ret < 0 ? try_uuid(set, index, s) : ret;
+}
+
+bool set_in_chain(const struct image_set *set, const char *path)
+{
+	struct stat st;
+	u32 i;
+
+	if (stat(path, &st))
+		return false;
+	for (i = 1; i < set->nr_images; i++) {
+		const struct set_member *m = &set->members[set->images[i].member];
+
+		if (!m->block && m->dev == st.st_dev && m->ino == st.st_ino)
+			return true;
+	}
+	return false;
+}
+
+/* Those that their children's names found need no place in the order. */
+static bool next_given(struct image_set *set)
+{
+	const struct set_options *opts = set->opts;
+
+	while (set->parents_used < opts->nr_parents &&
+	       set_in_chain(set, opts->parents[set->parents_used]))
+		set->parents_used++;
+	return set->parents_used < opts->nr_parents;
+}
+
+static int use_given(struct image_set *set, u32 index, struct search *s)
 {
 	struct opened file;
 	int ret;
 
-	ret = open_named(set->opts->parents[set->parents_used++], false, &file);
-	return ret ? ret : take_parent(set, index, &file);
+	ret = open_named(set->opts->parents[s->given], false, &file);
+	return ret ? ret : take_parent(set, index, &file, FOUND_GIVEN, s);
+}
+
+static char *all_tried(const struct search *s)
+{
+	char *all = xstrdup("");
+	int i;
+
+	for (i = 0; i < s->nr_tried; i++) {
+		char *more = xasprintf("%s%s%s", all, i ? ", " : "", s->tried[i]);
+
+		free(all);
+		all = more;
+	}
+	return all;
+}
+
+static char *search_command(const struct set_image *child)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return xstrdup("vdctl chain --search");
+	fputs("vdctl chain --search ", to);
+	if (among_snapshots(child)) {
+		char *above = xasprintf("%s/..", child->dir);
+
+		shell_quote(to, above);
+		free(above);
+	} else {
+		shell_quote(to, child->dir);
+	}
+	fputc(' ', to);
+	shell_quote(to, child->path);
+	fclose(to);
+	return text;
 }
 
 static int missing_parent(const struct set_image *child, const struct search *s)
 {
-	char *command = ctl_command_with("--parent", "PATH");
-	char *tried = xstrdup("");
-	int i, ret;
+	char *command = ctl_command_with("--parent", "PATH"), *search = search_command(child);
+	char *tried = all_tried(s);
+	char uuid[37] = "";
+	int ret;
 
-	for (i = 0; i < s->nr_tried; i++) {
-		char *more = xasprintf("%s%s%s", tried, i ? ", " : "", s->tried[i]);
-
-		free(tried);
-		tried = more;
-	}
-	ret = ctl_error(CTL_NOTFOUND, "parent_missing", child->path,
-			"parent '%s' not found (tried: %s)", s->hint ? s->hint : "", tried);
+	if (!uuid_is_zero(s->ids.parent_uuid))
+		format_uuid(s->ids.parent_uuid, uuid);
+	if (!s->hint && !*uuid)
+		ret = ctl_error(CTL_NOTFOUND, "parent_missing", child->path,
+				"has a parent, but names neither its file nor its UUID");
+	else if (s->hint)
+		ret = ctl_error(CTL_NOTFOUND, "parent_missing", child->path,
+				"parent '%s'%s%s not found (tried: %s)", s->hint,
+				*uuid ? " with UUID " : "", uuid, tried);
+	else
+		ret = ctl_error(CTL_NOTFOUND, "parent_missing", child->path,
+				"parent with UUID %s not found (tried: %s)", uuid, tried);
 	ctl_hint("if it is elsewhere: %s", command);
+	ctl_hint("to look for it in a directory and those below: %s", search);
 	free(tried);
+	free(search);
 	free(command);
+	return ret;
+}
+
+static int search(struct image_set *set, u32 index, struct search *s)
+{
+	int ret;
+
+	if (s->lenient && s->given >= 0)
+		return use_given(set, index, s);
+	ret = find_parent(set, index, s);
+	if (ret && ret != CTL_BUSY && !s->lenient && next_given(set)) {
+		ctl_drop();
+		s->given = set->parents_used++;
+		ret = use_given(set, index, s);
+	}
 	return ret;
 }
 
 static int open_parent(struct image_set *set, u32 index)
 {
 	struct set_image *child = &set->images[index];
-	struct search s = { .hint = vd_layout_str(child->layout, child->layout->parent_name) };
+	struct search s = {
+		.hint = vd_layout_str(child->layout, child->layout->props.parent_name),
+		.given = -1,
+	};
 	int ret;
 
-	ret = find_parent(set, index, &s);
-	if (ret && ret != CTL_BUSY && set->parents_used < set->opts->nr_parents) {
+	layout_ids(child->layout, &s.ids);
+	ret = search(set, index, &s);
+	if (ret == CTL_IMAGE && s.misfit && (set->opts->force_parent || set->opts->show_parents)) {
 		ctl_drop();
-		ret = use_given(set, index);
-	} else if (ret < 0) {
-		ret = missing_parent(child, &s);
+		s.lenient = true;
+		ret = search(set, index, &s);
 	}
+	if (ret < 0)
+		ret = missing_parent(child, &s);
 	search_free(&s);
 	return ret;
 }

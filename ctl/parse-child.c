@@ -11,25 +11,33 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "image-set.h"
+#include "vdisk/caps.h"
 #include "vdisk/ufile.h"
 
 #define ANSWER_MAGIC 0x414c4456
+#define WRITE_PAST (16U << 20)	/* bytes that a changed file may be longer for a while */
 
-/* What the child is to find out: a layout, a format, or the state of an extent. */
+/*
+ * What the child is to find out: a layout, a format, the state of an extent, a text with
+ * other names in it; or to do: @want is to be set.
+ */
 struct task {
 	const struct vd_format *forced;
 	bool want_layout;
 	bool extent;
 	u32 kind;
+	const struct vd_props *want;
+	const char *pool;
+	const struct vd_new_names *names;
 };
 
-/* What comes through the pipe first; @layout_len bytes of layout follow. */
+/* What comes through the pipe first; @len bytes, of a layout or a file, follow. */
 struct answer {
 	u32 magic;
 	s32 code;
 	u32 format;
 	u32 score;
-	u32 layout_len;
+	u32 len;
 	char subformat[64];
 	char text[VD_ERROR_TEXT];
 	struct vd_extent_state state;
@@ -86,10 +94,46 @@ static void work_extent(struct vd_file *file, const struct task *task, struct an
 		put_text(answer->text, sizeof(answer->text), err.text);
 }
 
+/* Runs in the cage. The layout is read afresh: nobody else can change it now. */
+static void work_set(struct vd_file *file, const struct task *task, struct answer *answer,
+		     void **data)
+{
+	const struct vd_format_user *user = task->forced->user;
+	struct vd_content content = { NULL, 0 };
+	struct vd_layout *layout = NULL;
+	struct vd_error err = { 0 };
+
+	answer->format = task->forced->id;
+	answer->code = user->layout(file, &layout, &err);
+	if (!answer->code)
+		answer->code = user->set_props(file, layout, task->want, task->pool, &content,
+					       &err);
+	if (answer->code)
+		return put_text(answer->text, sizeof(answer->text), err.text);
+	answer->len = content.len;
+	*data = content.data;
+}
+
+/* Runs in the cage. */
+static void work_renamed(struct vd_file *file, const struct task *task, struct answer *answer,
+			 void **data)
+{
+	struct vd_error err = { 0 };
+	char *text = NULL;
+
+	answer->format = task->forced->id;
+	answer->code = task->forced->user->renamed(file, task->names, &text, &answer->len, &err);
+	if (answer->code)
+		put_text(answer->text, sizeof(answer->text), err.text);
+	else
+		*data = text;
+}
+
 /* Runs in the cage. */
 static void work(struct vd_file *file, const struct task *task, struct answer *answer,
-		 struct vd_layout **layout)
+		 void **data)
 {
+	struct vd_layout *layout = NULL;
 	const struct vd_format *fmt = task->forced;
 	struct vd_error err = { 0 };
 	struct vd_probe probe = { 0 };
@@ -109,11 +153,11 @@ static void work(struct vd_file *file, const struct task *task, struct answer *a
 	put_text(answer->subformat, sizeof(answer->subformat), probe.subformat);
 	if (!task->want_layout || !fmt->user || !fmt->user->layout)
 		return;
-	answer->code = fmt->user->layout(file, layout, &err);
+	answer->code = fmt->user->layout(file, &layout, &err);
 	if (answer->code)
-		put_text(answer->text, sizeof(answer->text), err.text);
-	else
-		answer->layout_len = (*layout)->total;
+		return put_text(answer->text, sizeof(answer->text), err.text);
+	answer->len = layout->total;
+	*data = layout;
 }
 
 static bool send_all(int fd, const void *data, size_t len)
@@ -136,24 +180,27 @@ static bool send_all(int fd, const void *data, size_t len)
 static void __attribute__((noreturn)) child(int fd, int out, const struct task *task)
 {
 	struct answer answer = { .magic = ANSWER_MAGIC };
-	struct vd_layout *layout = NULL;
+	void *data = NULL;
 	struct vd_error err = { 0 };
 	struct vd_file *file;
 	int ret;
 
-	file = vd_ufile_fd(fd, false, &err);
-	ret = file ? sandbox_enter(fd, out) : err.code;
+	file = vd_ufile_fd(fd, task->want, &err);
+	ret = file ? sandbox_enter(fd, out, task->want ? file->size + WRITE_PAST : 0) : err.code;
 	if (ret) {
 		answer.code = ret;
 		put_text(answer.text, sizeof(answer.text),
 			 file ? "cannot confine the parser" : err.text);
 	} else if (task->extent) {
 		work_extent(file, task, &answer);
+	} else if (task->want) {
+		work_set(file, task, &answer, &data);
+	} else if (task->names) {
+		work_renamed(file, task, &answer, &data);
 	} else {
-		work(file, task, &answer, &layout);
+		work(file, task, &answer, &data);
 	}
-	if (!send_all(out, &answer, sizeof(answer)) ||
-	    !send_all(out, layout, answer.layout_len))
+	if (!send_all(out, &answer, sizeof(answer)) || !send_all(out, data, answer.len))
 		_exit(1);
 	_exit(0);
 }
@@ -179,23 +226,41 @@ static int take_layout(int fd, const struct answer *answer, const char *path, st
 {
 	struct vd_error err = { 0 };
 
-	if (!answer->layout_len)
+	if (!answer->len)
 		return 0;
-	if (answer->layout_len > VD_LAYOUT_MAX || answer->layout_len < sizeof(struct vd_layout))
+	if (answer->len > VD_LAYOUT_MAX || answer->len < sizeof(struct vd_layout))
 		return ctl_error(CTL_IMAGE, "image_damaged", path,
-				 "the description of the image is %u bytes long",
-				 answer->layout_len);
-	out->layout = vd_zalloc(answer->layout_len);
+				 "the description of the image is %u bytes long", answer->len);
+	out->layout = vd_zalloc(answer->len);
 	if (!out->layout)
 		return ctl_nomem();
-	if (!receive(fd, out->layout, answer->layout_len))
+	if (!receive(fd, out->layout, answer->len))
 		return ctl_error(CTL_IMAGE, "image_damaged", path,
 				 "the parser stopped in the middle of its answer");
-	if (vd_layout_check(out->layout, answer->layout_len, &err))
+	if (vd_layout_check(out->layout, answer->len, &err))
 		return ctl_vd_error(&err, path);
 	if (out->layout->format != out->format)
 		return ctl_error(CTL_IMAGE, "image_damaged", path,
 				 "the parser answered for another format");
+	return 0;
+}
+
+static int take_content(int fd, const struct answer *answer, const char *path,
+			struct vd_content *out)
+{
+	if (!answer->len)
+		return 0;
+	if (answer->len > VD_LAYOUT_MAX)
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+				 "the new content of the file is %u bytes long", answer->len);
+	/* A NUL behind a text. */
+	out->data = vd_zalloc((size_t)answer->len + 1);
+	if (!out->data)
+		return ctl_nomem();
+	out->len = answer->len;
+	if (!receive(fd, out->data, answer->len))
+		return ctl_error(CTL_IMAGE, "image_damaged", path,
+				 "the parser stopped in the middle of its answer");
 	return 0;
 }
 
@@ -206,7 +271,20 @@ static bool state_ok(const struct vd_extent_state *s)
 	return !(s->flags & VD_LAYOUT_RDONLY) == !s->ro_reason[0];
 }
 
-static int take_answer(int fd, const char *path, struct parsed *out)
+static int take_error(const struct answer *answer, const struct task *task, const char *path)
+{
+	struct vd_error err = { .code = answer->code > 0 ? -EIO : answer->code };
+
+	memcpy(err.text, answer->text, sizeof(err.text));
+	/* What is to be set was said by whoever gave the command. */
+	if (task->want && err.code == -EINVAL)
+		return ctl_error(CTL_USAGE, "usage", path, "%s", err.text);
+	return ctl_vd_error(&err, path);
+}
+
+/* @content: what follows is one, not a layout. */
+static int take_answer(int fd, const char *path, const struct task *task, struct parsed *out,
+		       struct vd_content *content)
 {
 	struct answer answer;
 
@@ -215,19 +293,16 @@ static int take_answer(int fd, const char *path, struct parsed *out)
 	answer.text[sizeof(answer.text) - 1] = 0;
 	answer.subformat[sizeof(answer.subformat) - 1] = 0;
 	answer.state.ro_reason[sizeof(answer.state.ro_reason) - 1] = 0;
-	if (answer.code) {
-		struct vd_error err = { .code = answer.code > 0 ? -EIO : answer.code };
-
-		memcpy(err.text, answer.text, sizeof(err.text));
-		return ctl_vd_error(&err, path);
-	}
+	if (answer.code)
+		return take_error(&answer, task, path);
 	if (!vd_format_name(answer.format) || !state_ok(&answer.state))
 		return -1;
 	out->state = answer.state;
 	out->format = answer.format;
 	out->score = (int)min(answer.score, 100U);
 	memcpy(out->subformat, answer.subformat, sizeof(out->subformat));
-	return take_layout(fd, &answer, path, out);
+	return content ? take_content(fd, &answer, path, content) :
+			 take_layout(fd, &answer, path, out);
 }
 
 static int died(int status, const char *path)
@@ -244,7 +319,8 @@ static int died(int status, const char *path)
 	return ctl_error(CTL_FAIL, "failed", path, "the confined parser gave no answer");
 }
 
-static int run_confined(int fd, const char *path, const struct task *task, struct parsed *out)
+static int run_confined(int fd, const char *path, const struct task *task, struct parsed *out,
+			struct vd_content *content)
 {
 	int pipefd[2], status, ret;
 	pid_t pid;
@@ -263,7 +339,7 @@ static int run_confined(int fd, const char *path, const struct task *task, struc
 		child(fd, pipefd[1], task);
 
 	close(pipefd[1]);
-	ret = take_answer(pipefd[0], path, out);
+	ret = take_answer(pipefd[0], path, task, out, content);
 	close(pipefd[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -290,7 +366,7 @@ int parse_confined(int fd, const char *path, const char *format, bool want_layou
 			return CTL_USAGE;
 		}
 	}
-	return run_confined(fd, path, &task, out);
+	return run_confined(fd, path, &task, out, NULL);
 }
 
 int extent_confined(int fd, const char *path, u32 kind, struct vd_extent_state *out)
@@ -304,7 +380,49 @@ int extent_confined(int fd, const char *path, u32 kind, struct vd_extent_state *
 		if ((*f)->id == VDISK_SEG_FORMAT(kind))
 			task.forced = *f;
 	if (task.forced && task.forced->user && task.forced->user->extent)
-		ret = run_confined(fd, path, &task, &parsed);
+		ret = run_confined(fd, path, &task, &parsed, NULL);
 	*out = parsed.state;
+	return ret;
+}
+
+int set_props_confined(int fd, const char *path, u32 format, const struct vd_props *want,
+		       const char *pool, struct vd_content *out)
+{
+	const char *name = vd_format_name(format);
+	struct task task = { .want = want, .pool = pool };
+	struct parsed parsed;
+	int ret;
+
+	*out = (struct vd_content) { NULL, 0 };
+	task.forced = name ? format_by_name(name) : NULL;
+	if (!task.forced || !task.forced->user->set_props)
+		return ctl_error(CTL_IMAGE, "unsupported", path,
+				 "images of this format have no properties that can be set");
+	ret = run_confined(fd, path, &task, &parsed, out);
+	if (ret) {
+		vd_free(out->data);
+		out->data = NULL;
+	}
+	return ret;
+}
+
+int renamed_confined(int fd, const char *path, u32 format, const struct vd_new_names *names,
+		     char **text, u32 *len)
+{
+	const char *name = vd_format_name(format);
+	struct task task = { .names = names };
+	struct vd_content content = { NULL, 0 };
+	struct parsed parsed;
+	int ret = 0;
+
+	task.forced = name ? format_by_name(name) : NULL;
+	if (task.forced && task.forced->user && task.forced->user->renamed)
+		ret = run_confined(fd, path, &task, &parsed, &content);
+	if (ret) {
+		vd_free(content.data);
+		content = (struct vd_content) { NULL, 0 };
+	}
+	*text = content.data;
+	*len = content.len;
 	return ret;
 }

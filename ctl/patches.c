@@ -11,7 +11,6 @@
 #include "image-set.h"
 
 #define LONG_DIGITS	32
-#define UUID_CHARS	36
 #define CID_DIGITS	8
 
 static int get_random(void *buf, size_t len)
@@ -56,15 +55,15 @@ static int check_place(const struct set_member *m, u64 pos, u32 len, const u32 *
 	return 0;
 }
 
-static void add_patch(struct image_set *set, u32 image, u64 pos, const char *text)
+static void add_patch(struct image_set *set, u32 image, u64 pos, const void *bytes, u32 len)
 {
 	struct vdisk_patch *p = &set->patches[set->nr_patches++];
 
 	memset(p, 0, sizeof(*p));
 	p->member = set->images[image].member;
 	p->offset = pos;
-	p->len = (u32)strlen(text);
-	memcpy(p->bytes, text, p->len);
+	p->len = len;
+	memcpy(p->bytes, bytes, len);
 }
 
 static int add_cid(struct image_set *set, u32 image, u32 *cid)
@@ -80,7 +79,7 @@ static int add_cid(struct image_set *set, u32 image, u32 *cid)
 	if (ret)
 		return ret;
 	snprintf(text, sizeof(text), "%0*x", (int)l->cid_len, *cid);
-	add_patch(set, image, l->cid_pos, text);
+	add_patch(set, image, l->cid_pos, text, l->cid_len);
 	return 0;
 }
 
@@ -99,8 +98,25 @@ static int add_long_cid(struct image_set *set, u32 image, u32 cid)
 	if (ret)
 		return ret;
 	snprintf(text, sizeof(text), "%08x%08x%08x%08x", words[0], words[1], words[2], cid);
-	add_patch(set, image, l->long_cid_pos, text);
+	add_patch(set, image, l->long_cid_pos, text, l->long_cid_len);
 	return 0;
+}
+
+/* A UUID in the form that it has in the file: by its length, a text or 16 bytes. */
+static void put_uuid(char *raw, u32 len, const uuid_t uuid)
+{
+	if (len == VD_UUID_BYTES)
+		vd_uuid_to_guid((u8 *)raw, uuid);
+	else
+		uuid_unparse_lower(uuid, raw);
+}
+
+static bool get_uuid(uuid_t uuid, const char *raw, u32 len)
+{
+	if (len != VD_UUID_BYTES)
+		return !uuid_parse(raw, uuid);
+	vd_uuid_from_guid(uuid, (const u8 *)raw);
+	return true;
 }
 
 /* VirtualBox renews it before its first write, and children must have the parent's. */
@@ -108,15 +124,16 @@ static int add_mod_uuid(struct image_set *set, u32 image)
 {
 	const struct vd_layout *l = set->images[image].layout;
 	const struct set_member *m = &set->members[set->images[image].member];
-	char text[UUID_CHARS + 1] = "";
-	uuid_t uuid;
+	char raw[VD_UUID_CHARS + 1] = "";
+	u32 len = l->mod_uuid_len;
+	uuid_t uuid = { 0 };
 
-	if (pread(m->fd, text, UUID_CHARS, (off_t)l->mod_uuid_pos) != UUID_CHARS ||
-	    uuid_parse(text, uuid) || memcmp(uuid, l->mod_uuid, sizeof(l->mod_uuid)))
+	if (pread(m->fd, raw, len, (off_t)l->mod_uuid_pos) != (ssize_t)len ||
+	    !get_uuid(uuid, raw, len) || memcmp(uuid, l->props.mod_uuid, sizeof(uuid)))
 		return descriptor_changed(m);
 	uuid_generate_random(uuid);
-	uuid_unparse_lower(uuid, text);
-	add_patch(set, image, l->mod_uuid_pos, text);
+	put_uuid(raw, len, uuid);
+	add_patch(set, image, l->mod_uuid_pos, raw, len);
 	return 0;
 }
 

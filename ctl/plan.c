@@ -21,6 +21,29 @@ static const char *patch_name(const struct image_set *set, const struct vdisk_pa
 								  "modification-uuid";
 }
 
+/* The new modification UUID of a format that stores it as bytes. */
+static bool patch_is_binary(const struct image_set *set, const struct vdisk_patch *p)
+{
+	const struct vd_layout *l = set->images[0].layout;
+
+	return l->mod_uuid_len == VD_UUID_BYTES && p->offset == l->mod_uuid_pos;
+}
+
+/* What a patch writes, in letters. */
+static void patch_text(const struct image_set *set, const struct vdisk_patch *p,
+		       char text[2 * VDISK_PATCH_BYTES + 1])
+{
+	u32 i;
+
+	if (!patch_is_binary(set, p)) {
+		memcpy(text, p->bytes, p->len);
+		text[p->len] = 0;
+		return;
+	}
+	for (i = 0; i < p->len; i++)
+		snprintf(text + 2 * i, 3, "%02x", p->bytes[i]);
+}
+
 static bool merges(const struct image_set *set)
 {
 	return set->writable && set->unclean;
@@ -66,14 +89,14 @@ static struct json_object *json_patches(const struct image_set *set)
 	for (i = 0; i < set->nr_patches; i++) {
 		const struct vdisk_patch *p = &set->patches[i];
 		struct json_object *o = json_object_new_object();
-		char text[VDISK_PATCH_BYTES + 1] = "";
+		char text[2 * VDISK_PATCH_BYTES + 1];
 
-		memcpy(text, p->bytes, p->len);
+		patch_text(set, p, text);
 		add(o, "filename", set->members[p->member].path);
 		add(o, "what", patch_name(set, p));
 		json_object_object_add(o, "offset", json_object_new_int64((int64_t)p->offset));
 		json_object_object_add(o, "length", json_object_new_int64(p->len));
-		add(o, "text", text);
+		add(o, patch_is_binary(set, p) ? "hex" : "text", text);
 		json_object_array_add(list, o);
 	}
 	return list;

@@ -24,23 +24,39 @@ void progress_begin(struct progress *p, u64 total)
 	p->on = !ctl.quiet && !ctl.json && isatty(STDERR_FILENO);
 }
 
+static bool time_to_draw(struct progress *p)
+{
+	u64 now;
+
+	if (!p->on)
+		return false;
+	now = now_ms();
+	if (now - p->started < FIRST_MS || now - p->drawn < REDRAW_MS)
+		return false;
+	p->drawn = now;
+	p->shown = true;
+	return true;
+}
+
 void progress_step(struct progress *p, u64 done)
 {
 	char at[24], of[24];
-	u64 now;
 
 	p->done = done;
-	if (!p->on)
+	if (!time_to_draw(p))
 		return;
-	now = now_ms();
-	if (now - p->started < FIRST_MS || now - p->drawn < REDRAW_MS)
-		return;
-	p->drawn = now;
-	p->shown = true;
 	format_size(done, at, sizeof(at));
 	format_size(p->total, of, sizeof(of));
 	fprintf(stderr, "\r\033[K%s of %s (%u%%)", at, of,
 		p->total ? (unsigned int)((double)done * 100 / (double)p->total) : 100U);
+	fflush(stderr);
+}
+
+void progress_files(struct progress *p, u32 files, u32 images)
+{
+	if (!time_to_draw(p))
+		return;
+	fprintf(stderr, "\r\033[K%u files, %u images", files, images);
 	fflush(stderr);
 }
 

@@ -105,7 +105,7 @@ static int open_parts(struct image_set *set, char *const *paths, int nr, bool rw
 {
 	struct set_image *image = &set->images[0];
 	u32 member;
-	int i, ret;
+	int i, ret = 0;
 
 	memset(image, 0, sizeof(*image));
 	image->dirfd = -1;
@@ -123,7 +123,9 @@ static int open_parts(struct image_set *set, char *const *paths, int nr, bool rw
 		if (ret)
 			return ret;
 	}
-	return describe(set, 0, 0, (u32)nr, false);
+	if (!set->members[0].block)
+		ret = image_set_dir(image, set->members[0].fd, image->path);
+	return ret ? ret : describe(set, 0, 0, (u32)nr, false);
 }
 
 int set_add_raw(struct image_set *set, char *const *paths, int nr)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The cage of the parser: a child that can read one file, write one pipe and
- * allocate memory. Any other system call ends it.
+ * allocate memory; and write that file, if that is what it is for. Any other system
+ * call ends it.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -41,10 +42,17 @@
 #define LOAD_ARG(n)		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
 					 offsetof(struct seccomp_data, args) + (n) * 8)
 #define VERDICT(v)		BPF_STMT(BPF_RET | BPF_K, (v))
+#define ALLOW_ON(nr, fd)	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 4), \
+				LOAD_ARG(0), \
+				BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(fd), 0, 1), \
+				VERDICT(SECCOMP_RET_ALLOW), \
+				VERDICT(SECCOMP_RET_KILL_PROCESS)
+/* The same, unless @yes is false: then any descriptor is the wrong one. */
+#define ALLOW_IF(yes, nr, fd)	ALLOW_ON(nr, (yes) ? (fd) : -1)
 #define ALLOW(nr)		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), \
 				VERDICT(SECCOMP_RET_ALLOW)
 
-static int install_filter(int in_fd, int out_fd)
+static int install_filter(int in_fd, int out_fd, bool writes)
 {
 	struct sock_filter code[] = {
 		LOAD(arch),
@@ -67,19 +75,13 @@ static int install_filter(int in_fd, int out_fd)
 		ALLOW(__NR_exit_group),
 		ALLOW(__NR_rt_sigreturn),
 
-		/* write: to the pipe only */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_write, 0, 4),
-		LOAD_ARG(0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)out_fd, 0, 1),
-		VERDICT(SECCOMP_RET_ALLOW),
-		VERDICT(SECCOMP_RET_KILL_PROCESS),
-
-		/* pread64: from the image only */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_pread64, 0, 4),
-		LOAD_ARG(0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)in_fd, 0, 1),
-		VERDICT(SECCOMP_RET_ALLOW),
-		VERDICT(SECCOMP_RET_KILL_PROCESS),
+		ALLOW_ON(__NR_write, out_fd),
+		ALLOW_ON(__NR_pread64, in_fd),
+		ALLOW_ON(__NR_lseek, in_fd),
+		ALLOW_IF(writes, __NR_pwrite64, in_fd),
+		ALLOW_IF(writes, __NR_fdatasync, in_fd),
+		ALLOW_IF(writes, __NR_ftruncate, in_fd),
+		ALLOW_IF(writes, __NR_fallocate, in_fd),
 
 		/* mmap: anonymous, not executable */
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 6),
@@ -108,7 +110,7 @@ static int install_filter(int in_fd, int out_fd)
 
 #else
 
-static int install_filter(int in_fd, int out_fd)
+static int install_filter(int in_fd, int out_fd, bool writes)
 {
 	return 0;
 }
@@ -134,7 +136,7 @@ static int close_others(int in_fd, int out_fd)
 	return close_range(high + 1, ~0U, 0) ? -errno : 0;
 }
 
-int sandbox_enter(int in_fd, int out_fd)
+int sandbox_enter(int in_fd, int out_fd, u64 write_limit)
 {
 	int ret;
 
@@ -148,7 +150,7 @@ int sandbox_enter(int in_fd, int out_fd)
 	if (!ret)
 		ret = limit(RLIMIT_CPU, PARSER_SECONDS);
 	if (!ret)
-		ret = limit(RLIMIT_FSIZE, 0);
+		ret = limit(RLIMIT_FSIZE, write_limit);
 	if (!ret)
 		ret = limit(RLIMIT_NPROC, 0);
 	if (!ret)
@@ -157,5 +159,5 @@ int sandbox_enter(int in_fd, int out_fd)
 		ret = -errno;
 	if (!ret && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		ret = -errno;
-	return ret ? ret : install_filter(in_fd, out_fd);
+	return ret ? ret : install_filter(in_fd, out_fd, write_limit > 0);
 }

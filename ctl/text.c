@@ -55,6 +55,19 @@ void text_escape(FILE *to, const char *s)
 	}
 }
 
+bool text_is_plain(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	int n;
+
+	for (; *p; p += n) {
+		n = utf8_safe(p);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 char *text_escaped(const char *s)
 {
 	char *text = NULL;

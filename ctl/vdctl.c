@@ -16,8 +16,9 @@
 struct ctl ctl;
 
 static const struct cmd *const verbs[] = {
-	&cmd_attach, &cmd_detach, &cmd_list, &cmd_status, &cmd_set, &cmd_info, &cmd_map,
-	&cmd_check, &cmd_cat, &cmd_create, &cmd_probe, &cmd_formats, &cmd_monitor,
+	&cmd_attach, &cmd_detach, &cmd_list, &cmd_status, &cmd_set, &cmd_info, &cmd_chain,
+	&cmd_map, &cmd_check, &cmd_compact, &cmd_cat, &cmd_create, &cmd_rename, &cmd_probe,
+	&cmd_formats, &cmd_monitor,
 };
 
 static const struct cmd *find_verb(const char *name)
@@ -35,7 +36,7 @@ static void print_help(FILE *to)
 	size_t i;
 
 	fputs("Usage: vdctl [-q] [-v] VERB [OPTIONS] ARGUMENTS\n\n"
-	      "Makes virtual disk images (VMDK, raw) block devices, and looks into them.\n\n"
+	      "Makes virtual disk images (VMDK, VDI, raw) block devices, and looks into them.\n\n"
 	      "Verbs:\n", to);
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);

@@ -64,12 +64,16 @@ void ctl_flush(void);
 void ctl_drop(void);
 void ctl_warn(const char *path, const char *fmt, ...) __printf(2, 3);
 void ctl_note(const char *path, const char *fmt, ...) __printf(2, 3);
+/* As one word of a shell's command line; control characters as bash spells them. */
+void shell_quote(FILE *to, const char *s);
 /* The command that was typed, with "@option @value" put in after the verb. */
 char *ctl_command_with(const char *option, const char *value);
 
 /* text.c */
 void text_escape(FILE *to, const char *s);
 char *text_escaped(const char *s);
+/* Is there nothing to escape? */
+bool text_is_plain(const char *s);
 int parse_size(const char *what, const char *s, u64 *out);
 int parse_u32(const char *what, const char *s, u32 max, u32 *out);
 int parse_choice(const char *what, const char *s, const char *yes, const char *no, bool *out);
@@ -80,6 +84,15 @@ char *xasprintf(const char *fmt, ...) __printf(1, 2);
 char *xstrdup(const char *s);
 void *xrealloc(void *p, size_t n, size_t size);
 char *path_dir(const char *path);
+
+/* The verb is attach, the one that can do with less than writing. */
+bool ctl_attaches(void);
+
+/*
+ * dir.c: the names in a directory are durable, 0 or -errno. Some file systems have nothing to
+ * do for that, and say EINVAL: that is no error.
+ */
+int dir_sync(int fd);
 const char *path_base(const char *path);
 
 /**
@@ -118,7 +131,7 @@ int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __printf(2, 3);
 
 extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_status, cmd_info, cmd_map;
 extern const struct cmd cmd_cat, cmd_probe, cmd_set, cmd_formats, cmd_monitor, cmd_check;
-extern const struct cmd cmd_create;
+extern const struct cmd cmd_create, cmd_compact, cmd_chain, cmd_rename;
 
 /* stop.c */
 /* From now on a signal only asks to stop. */
@@ -143,6 +156,8 @@ struct progress {
 
 void progress_begin(struct progress *p, u64 total);
 void progress_step(struct progress *p, u64 done);
+/* Of a job whose end is not known: so many files seen, so many images among them. */
+void progress_files(struct progress *p, u32 files, u32 images);
 void progress_end(struct progress *p);
 
 #endif /* VDCTL_H */

@@ -78,7 +78,9 @@ static int judge_extent(struct image_set *set, const struct vdisk_segment_desc *
 		set->unclean = true;
 	if (state.flags & VD_LAYOUT_ONLY_CBT)
 		m->tracked = true;
-	if (state.flags & VD_LAYOUT_RDONLY && seg->member != set->images[0].member)
+	/* The layout has told what stands in the image's own header, but not what is behind. */
+	if (state.flags & VD_LAYOUT_RDONLY && (seg->member != set->images[0].member ||
+					       !(set->images[0].layout->flags & VD_LAYOUT_RDONLY)))
 		verdict_add(v, xasprintf("%s: %s", path_base(m->path), state.ro_reason),
 			    state.flags & VD_LAYOUT_ONLY_CBT);
 	return 0;
@@ -93,7 +95,7 @@ static int judge(struct image_set *set, struct verdict *v)
 	judge_layout(set, v);
 	/* New grains would be filled up from whatever that is. */
 	if (set->wrong_parent)
-		verdict_add(v, xstrdup("a parent is not the one that it was made of (--ignore-cid)"),
+		verdict_add(v, xstrdup("a parent is not the one that it was made of (--force-parent)"),
 			    false);
 	for (i = 0; i < top->nr_segs && !ret && (!v->text || v->only_cbt); i++) {
 		const struct vdisk_segment_desc *seg = &set->segs[top->first_seg + i];
@@ -106,6 +108,13 @@ static int judge(struct image_set *set, struct verdict *v)
 			ret = judge_extent(set, seg, v);
 	}
 	return ret;
+}
+
+/* Other verbs that write have no way to do without. */
+static void hint_read_only(void)
+{
+	if (ctl_attaches())
+		ctl_hint("without --rw it is attached read-only");
 }
 
 /* Takes over @reason. */
@@ -125,7 +134,7 @@ static int stay_read_only(struct image_set *set, char *reason, bool only_cbt)
 	else if (only_cbt)
 		ctl_hint_now("to give change tracking up: %s", command);
 	else if (refuse)
-		ctl_hint("without --rw it is attached read-only");
+		hint_read_only();
 	free(command);
 	return refuse ? CTL_IMAGE : 0;
 }
@@ -152,8 +161,11 @@ static int lock_writing(struct image_set *set)
 	for (i = 0; i < set->nr_members && set->opts->lock == SET_LOCK_YES && !ret; i++) {
 		const struct set_member *m = &set->members[i];
 
-		if (of_top(m))
-			ret = lock_file(m->fd, m->path, true, m->block);
+		if (!of_top(m))
+			continue;
+		ret = lock_file(m->fd, m->path, true, m->block);
+		if (!ret)
+			ret = member_check_there(m);
 	}
 	return ret;
 }
@@ -216,7 +228,7 @@ static int move_in(struct image_set *set, int *fds)
 static int not_permitted(struct image_set *set)
 {
 	if (set->opts->mode == SET_WRITE) {
-		ctl_hint("without --rw it is attached read-only");
+		hint_read_only();
 		return CTL_PERM;
 	}
 	set->ro_reason = ctl_pending_text();

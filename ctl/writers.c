@@ -117,7 +117,7 @@ static int refuse(const struct writer *list, u32 nr)
 		ctl_hint("process %s (%s) has %s open for writing, too", list[i].pid, list[i].comm,
 			 list[i].file->path);
 	ctl_hint("end that program first: the disk of a virtual machine that runs looks like this");
-	if (!strcmp(ctl.verb, "attach")) {
+	if (ctl_attaches()) {
 		command = ctl_command_with("--lock=no", NULL);
 		ctl_hint("if it is sure not to write any more: %s", command);
 		free(command);
@@ -140,6 +140,18 @@ int set_check_parents_still(const struct image_set *set)
 		return CTL_BUSY;
 	}
 	return 0;
+}
+
+int set_check_unused(const struct image_set *set, u32 image)
+{
+	struct writer list[MAX_NAMED];
+
+	if (!find_writers(set, image, list))
+		return 0;
+	ctl_error(CTL_BUSY, "in_use", list[0].file->path,
+		  "process %s (%s) has it open for writing", list[0].pid, list[0].comm);
+	ctl_hint("end that program first");
+	return CTL_BUSY;
 }
 
 int set_check_writers(const struct image_set *set, u32 image, bool marked)

@@ -64,10 +64,11 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	int i;
 
 	if (!dev)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
+	/* Its end has begun, but not that of the family. */
 	if (!try_module_get(THIS_MODULE)) {
 		kfree(dev);
-		return NULL;
+		return ERR_PTR(-ENODEV);
 	}
 	kref_init(&dev->refs);
 	dev->state = VDISK_STATE_NEW;
@@ -96,7 +97,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	}
 	if (vdisk_alloc_parts(dev, a)) {
 		vdisk_device_free(dev);
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	}
 	return dev;
 }
@@ -205,7 +206,7 @@ static bool vdisk_wants_direct(struct vdisk_device *dev, struct vdisk_file *vfil
 
 		if (seg->file != &vfile->vf)
 			continue;
-		if (seg->packed || !IS_ALIGNED(seg->file_off, dev->io_align) ||
+		if (seg->packed || seg->unaligned || !IS_ALIGNED(seg->file_off, dev->io_align) ||
 		    seg->format->host_align % dev->io_align)
 			return false;
 	}
@@ -342,8 +343,6 @@ void vdisk_stop_engine(struct vdisk_device *dev)
 	if (dev->wq)
 		destroy_workqueue(dev->wq);
 	dev->wq = NULL;
-	/* A worker gives its memory back after the command that it parked has gone on. */
-	vdisk_write_exit(dev);
 	for (rw = 0; rw < VDISK_CLASSES; rw++) {
 		mempool_destroy(dev->io_pool[rw]);
 		dev->io_pool[rw] = NULL;
@@ -447,14 +446,19 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	if (ret)
 		return ERR_PTR(ret);
 	dev = vdisk_device_alloc(a);
-	if (!dev)
-		return ERR_PTR(vd_fail(err, -ENOMEM, "no memory for a device"));
+	if (IS_ERR(dev)) {
+		ret = PTR_ERR(dev);
+		return ERR_PTR(vd_fail(err, ret, ret == -ENODEV ? "the module is being unloaded" :
+				       "no memory for a device"));
+	}
 	ret = vdisk_register(dev, a->id);
-	if (ret) {
+	if (ret == -ENOMEM)
+		vd_fail(err, ret, "no memory for a device number");
+	else if (ret)
 		vd_fail(err, ret, ret == -EEXIST ? "vdisk%lld exists already" :
 			"no device number free (wanted %lld)", a->id);
+	if (ret)
 		goto out_free;
-	}
 	ret = vdisk_open_members(dev, a, err);
 	if (!ret)
 		ret = vdisk_open_chain(dev, a, err);
@@ -472,6 +476,9 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	}
 	WRITE_ONCE(dev->state, VDISK_STATE_LIVE);
 	ret = device_add_disk(NULL, dev->disk, vdisk_groups);
+	/* It does not look whether there was memory for the name, and misses that later. */
+	if (ret == -EINVAL && !dev_name(disk_to_dev(dev->disk)))
+		ret = -ENOMEM;
 	if (ret) {
 		WRITE_ONCE(dev->state, VDISK_STATE_DYING);
 		vd_fail(err, ret, "cannot add the disk (%d)", ret);
@@ -489,6 +496,7 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 
 out_engine:
 	vdisk_stop_engine(dev);
+	vdisk_write_exit(dev);
 out_members:
 	vdisk_release_members(dev);
 	vdisk_unregister(dev);

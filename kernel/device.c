@@ -290,6 +290,8 @@ static void vdisk_teardown(struct vdisk_device *dev)
 	flush_work(&dev->sync_work);
 	vdisk_stop_engine(dev);
 	dev->detach_error = vdisk_end_write(dev);
+	/* The end takes memory from there, and workers, now gone, gave theirs back late. */
+	vdisk_write_exit(dev);
 	dev->detach_lost = vd_failed(dev->chain) || !vd_clean(dev->chain);
 	vdisk_release_members(dev);
 	trace_vdisk_detach(dev->id, size);

@@ -47,21 +47,49 @@ static const struct nla_policy vdisk_get_policy[VDISK_A_MAX + 1] = {
 };
 
 /*
- * The ack is built after the handler returned, so its text must outlive it. A
- * ring large enough for every handler that can run at once on its way out; only
+ * The ack is built after the handler returned, so its text must outlive it. The same
+ * task builds it, before it can be refused again: so each has a text of its own, and
+ * who was refused longest ago gives his up. Taking them in turn would not do: while
+ * one task waits for the memory of its ack, another is refused a hundred times. Only
  * callers with CAP_SYS_ADMIN get here.
  */
+struct vdisk_refusal {
+	pid_t pid;
+	u64 when;
+	char text[VD_ERROR_TEXT];
+};
+
+static struct vdisk_refusal vdisk_refusals[64];
+static DEFINE_SPINLOCK(vdisk_refusals_lock);
+
+static struct vdisk_refusal *vdisk_refusal_of(pid_t pid)
+{
+	struct vdisk_refusal *oldest = vdisk_refusals;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vdisk_refusals); i++) {
+		if (vdisk_refusals[i].pid == pid)
+			return &vdisk_refusals[i];
+		if (vdisk_refusals[i].when < oldest->when)
+			oldest = &vdisk_refusals[i];
+	}
+	return oldest;
+}
+
 static void vdisk_extack(struct genl_info *info, const struct vd_error *err)
 {
-	static char ring[64][VD_ERROR_TEXT];
-	static atomic_t next;
-	char *slot;
+	struct vdisk_refusal *refusal;
+	static u64 clock;
 
 	if (!info->extack || !err->text[0])
 		return;
-	slot = ring[(unsigned int)atomic_inc_return(&next) % ARRAY_SIZE(ring)];
-	strscpy(slot, err->text, VD_ERROR_TEXT);
-	info->extack->_msg = slot;
+	spin_lock(&vdisk_refusals_lock);
+	refusal = vdisk_refusal_of(task_pid_nr(current));
+	refusal->pid = task_pid_nr(current);
+	refusal->when = ++clock;
+	strscpy(refusal->text, err->text, VD_ERROR_TEXT);
+	spin_unlock(&vdisk_refusals_lock);
+	info->extack->_msg = refusal->text;
 }
 
 /* The family's flag is only CAP_NET_ADMIN. */
@@ -69,7 +97,7 @@ static int vdisk_may(struct sk_buff *skb, struct genl_info *info)
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
-	/* A constant: who may not get further cannot churn the ring either. */
+	/* A constant: who may not get further cannot take a text from others either. */
 	NL_SET_ERR_MSG(info->extack, "needs CAP_SYS_ADMIN in the initial user namespace");
 	return -EPERM;
 }
@@ -193,17 +221,36 @@ static int vdisk_put_ids(struct sk_buff *msg, struct vdisk_device *dev)
 	return 0;
 }
 
-static int vdisk_reply_attach(struct genl_info *info, struct vdisk_device *dev)
+/*
+ * Before anything is done: who gets no answer would not know what was. Reclaim could
+ * wait for the very file that hangs, and whose device is to be detached by force.
+ */
+static struct sk_buff *vdisk_new_reply(struct vd_error *err)
 {
-	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	void *hdr;
+	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_NOIO);
 
 	if (!msg)
-		return -ENOMEM;
-	hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_ATTACH);
-	if (!hdr || vdisk_put_ids(msg, dev)) {
+		vd_fail(err, -ENOMEM, "no memory for the answer");
+	return msg;
+}
+
+/*
+ * Takes @msg over. The scan for partitions ends early when its process is killed, and
+ * says nothing: such a disk is not answered for.
+ */
+static int vdisk_reply_attach(struct genl_info *info, struct vdisk_device *dev,
+			      struct sk_buff *msg)
+{
+	void *hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_ATTACH);
+	int ret = 0;
+
+	if (!hdr || vdisk_put_ids(msg, dev))
+		ret = -EMSGSIZE;
+	else if (fatal_signal_pending(current))
+		ret = -EINTR;
+	if (ret) {
 		nlmsg_free(msg);
-		return -EMSGSIZE;
+		return ret;
 	}
 	genlmsg_end(msg, hdr);
 	return genlmsg_reply(msg, info);
@@ -216,6 +263,7 @@ static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	struct vd_error err = {};
 	struct nlattr **attrs = info->attrs;
 	struct vdisk_device *dev;
+	struct sk_buff *msg;
 	int ret;
 
 	ret = vdisk_may(skb, info);
@@ -240,12 +288,18 @@ static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
 	ret = vdisk_check_request(&a, &err);
 	if (ret)
 		goto out;
+	msg = vdisk_new_reply(&err);
+	if (!msg) {
+		ret = -ENOMEM;
+		goto out;
+	}
 	dev = vdisk_attach(&a, &err);
 	if (IS_ERR(dev)) {
+		nlmsg_free(msg);
 		ret = PTR_ERR(dev);
 		goto out;
 	}
-	ret = vdisk_reply_attach(info, dev);
+	ret = vdisk_reply_attach(info, dev, msg);
 	if (ret)	/* nobody would know its number */
 		vdisk_detach(dev, VDISK_DETACH_FORCE, &err);
 	vdisk_put(dev);
@@ -272,15 +326,13 @@ static struct vdisk_device *vdisk_nl_device(struct genl_info *info, struct vd_er
 	return dev;
 }
 
-static int vdisk_reply_detach(struct genl_info *info, struct vdisk_device *dev)
+/* Takes @msg over. */
+static int vdisk_reply_detach(struct genl_info *info, struct vdisk_device *dev,
+			      struct sk_buff *msg)
 {
+	void *hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_DETACH);
 	bool gone = completion_done(&dev->gone);
-	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	void *hdr;
 
-	if (!msg)
-		return -ENOMEM;
-	hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_DETACH);
 	if (!hdr || nla_put_u32(msg, VDISK_A_ID, dev->id) ||
 	    nla_put_u32(msg, VDISK_A_STATE, gone ? VDISK_STATE_NEW : READ_ONCE(dev->state)) ||
 	    nla_put_u32(msg, VDISK_A_INFLIGHT, gone ? 0 : vdisk_inflight(dev))) {
@@ -295,6 +347,7 @@ static int vdisk_nl_detach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct vd_error err = {};
 	struct vdisk_device *dev;
+	struct sk_buff *msg;
 	u32 mode = VDISK_DETACH_PLAIN;
 	int ret = vdisk_may(skb, info);
 
@@ -307,9 +360,12 @@ static int vdisk_nl_detach(struct sk_buff *skb, struct genl_info *info)
 	}
 	if (info->attrs[VDISK_A_MODE])
 		mode = nla_get_u32(info->attrs[VDISK_A_MODE]);
-	ret = vdisk_detach(dev, mode, &err);
+	msg = vdisk_new_reply(&err);
+	ret = msg ? vdisk_detach(dev, mode, &err) : -ENOMEM;
 	if (!ret)
-		ret = vdisk_reply_detach(info, dev);
+		ret = vdisk_reply_detach(info, dev, msg);
+	else
+		nlmsg_free(msg);
 	vdisk_put(dev);
 out:
 	if (ret)
@@ -407,8 +463,10 @@ static int vdisk_nl_get(struct sk_buff *skb, struct genl_info *info)
 	}
 	ret = -ENOMEM;
 	msg = genlmsg_new(vdisk_reply_size(dev), GFP_KERNEL);
-	if (!msg)
+	if (!msg) {
+		NL_SET_ERR_MSG(info->extack, "no memory for the answer");
 		goto out;
+	}
 	ret = -EMSGSIZE;
 	hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_GET);
 	if (!hdr || vdisk_put_device(msg, dev, admin)) {

@@ -76,7 +76,7 @@ void vdisk_slow_ran(struct vdisk_device *dev, int rw)
 {
 	struct vdisk_waiting *w = &dev->waiting[rw];
 
-	WRITE_ONCE(w->runs, w->runs + 1);
+	WRITE_ONCE(w->runs, READ_ONCE(w->runs) + 1);
 }
 
 static bool vdisk_slow_idle(struct vdisk_device *dev, int i)

@@ -56,8 +56,11 @@ struct vdisk_device;
 #define VDISK_INLINE_BVECS	4
 #define VDISK_MAX_DEVICES	(1U << 20)
 #define VDISK_FILL_BYTES	65536U
+#define VDISK_PACK_TIME		(2 * HZ)	/* filling holes when writing ends */
+#define VDISK_PACK_BYTES	(16U << 20)	/* of memory for that */
 #define VDISK_RETRY_MAX_MS	100
 #define VDISK_READ_TRIES	50
+#define VDISK_END_TRIES		50
 #define VDISK_COMMIT_DELAY	(5 * HZ)
 
 /**
@@ -434,7 +437,7 @@ void vdisk_scope_leave(struct vdisk_scope *scope);
 void vdisk_write_setup(struct vdisk_device *dev);
 int vdisk_write_init(struct vdisk_device *dev);
 void vdisk_write_stop(struct vdisk_device *dev);	/* no command is left */
-void vdisk_write_exit(struct vdisk_device *dev);	/* no worker either */
+void vdisk_write_exit(struct vdisk_device *dev);	/* no worker either, writing has ended */
 /*
  * No place for the command's next bytes yet: 0 mapped again; 1 somebody else
  * goes on with the command, which must not be touched any more; or -errno.

@@ -127,12 +127,18 @@ int vdisk_cmd_alloc(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	int ret;
 
 	cmd->waiter.wake = vdisk_cmd_wake;
-	ret = vd_reserve(dev->chain, pos, cmd_left(cmd), alloc, &cmd->waiter);
+	/* Who cannot leave takes what there is. */
+	if (cmd->made_room || atomic_read(&cmd->remaining) != 1)
+		ret = vd_reserve(dev->chain, pos, cmd_left(cmd), alloc, &cmd->waiter);
+	else
+		ret = vd_try_reserve(dev->chain, pos, cmd_left(cmd), alloc, &cmd->waiter);
 	if (ret) {
 		mempool_free(alloc, dev->alloc_pool);
 		if (ret == -EBUSY)
 			return 1;
-		return ret == -EAGAIN || vdisk_cmd_make_room(dev, cmd, ret) ? 0 : ret;
+		if (ret == -EAGAIN || vdisk_cmd_make_room(dev, cmd, ret) || ret == -EXFULL)
+			return 0;
+		return ret;
 	}
 	len = min_t(u64, cmd_left(cmd), alloc->pos + alloc->len - pos);
 	ret = vdisk_alloc_fill(dev, alloc, pos, len);
@@ -308,14 +314,52 @@ void vdisk_flush_queue(struct vdisk_device *dev, struct vdisk_rq *cmd)
 	rcu_read_unlock();
 }
 
-/* Everything durable, files at their size, marks of use removed. May sleep. */
+static bool vdisk_pack_go_on(void *ctx, u64 moved, u64 total)
+{
+	const unsigned long *deadline = ctx;
+
+	cond_resched();
+	return time_before(jiffies, *deadline);
+}
+
+/*
+ * As much as can be done in a time that nobody minds; vdctl compact does the rest. It
+ * may fail: then there are holes.
+ */
+static void vdisk_pack(struct vdisk_device *dev)
+{
+	unsigned long deadline = jiffies + VDISK_PACK_TIME;
+	struct vd_pack pack = {
+		.go_on = vdisk_pack_go_on,
+		.ctx = &deadline,
+		.size = VDISK_FILL_BYTES,
+		.memory = VDISK_PACK_BYTES,
+	};
+
+	if (!dev->fill_pool || READ_ONCE(dev->dead))
+		return;
+	pack.buf = mempool_alloc(dev->fill_pool, GFP_NOIO);
+	vd_fill_holes(dev->chain, &pack);
+	mempool_free(pack.buf, dev->fill_pool);
+}
+
+/*
+ * Everything durable, files at their size, marks of use removed. May sleep. What lacks
+ * memory inside a file system now may have it soon, and nothing asks again later.
+ */
 int vdisk_end_write(struct vdisk_device *dev)
 {
 	struct vdisk_scope scope;
+	u32 tries = 0;
 	int ret;
 
 	vdisk_scope_enter(dev, &scope);
+	vdisk_pack(dev);
 	ret = vd_end_write(dev->chain);
+	while (ret == -ENOMEM && ++tries < VDISK_END_TRIES && !READ_ONCE(dev->dead)) {
+		msleep(VDISK_RETRY_MAX_MS);
+		ret = vd_end_write(dev->chain);
+	}
 	vdisk_scope_leave(&scope);
 	return ret;
 }

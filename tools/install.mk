@@ -13,7 +13,7 @@ ZSHDIR       ?= $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-complet
 FISHDIR      ?= $(PREFIX)/share/fish/vendor_completions.d
 DKMSDIR      ?= /usr/src/vdisk-$(VERSION)
 
-MODNAMES  := vdisk vdisk-raw vdisk-vmdk
+MODNAMES  := vdisk $(FORMATS:%=vdisk-%)
 UDEVRULES := udev/59-vdisk.rules
 
 .PHONY: install install-modules install-user uninstall install-dkms

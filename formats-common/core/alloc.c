@@ -3,6 +3,7 @@
  * Allocating writes: tokens, and what happens between reservation and
  * publication. What a place is and how the map tells of it is the backend's.
  */
+#include "resolve.h"
 #include "writer.h"
 
 /* Attempts with a commit between them; each makes room, so the first is nearly always enough. */
@@ -50,10 +51,12 @@ static void wake_waiters(struct list_head *woken)
 	}
 }
 
+/* The map's words have changed, if they do: before anybody is told, nobody remembers the old. */
 void vd_token_end(struct vd_chain *chain, struct vd_alloc *alloc)
 {
 	LIST_HEAD(woken);
 
+	vd_resolve_drop(chain->resolve, alloc->pos, alloc->len);
 	vd_spin_lock(&chain->writer->lock);
 	list_del(&alloc->node);
 	list_splice_tail_init(&alloc->waiters, &woken);
@@ -141,8 +144,8 @@ static void clip_token(struct vd_chain *chain, struct vd_alloc *alloc)
 	vd_spin_unlock(&chain->writer->lock);
 }
 
-int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
-	       struct vd_waiter *waiter)
+static int reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
+		   struct vd_waiter *waiter, unsigned int flags)
 {
 	struct vd_segment *seg;
 	int ret;
@@ -157,6 +160,7 @@ int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 	if (!(seg->format->caps & VD_CAP_ALLOC))
 		return -EOPNOTSUPP;
 	cover_units(seg, pos, len, alloc);
+	alloc->flags = flags;
 	ret = vd_token_begin(chain, alloc, waiter);
 	if (ret)
 		return ret;
@@ -167,7 +171,20 @@ int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 		clip_token(chain, alloc);
 	return ret;
 }
+
+int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
+	       struct vd_waiter *waiter)
+{
+	return reserve(chain, pos, len, alloc, waiter, 0);
+}
 VD_EXPORT(vd_reserve);
+
+int vd_try_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
+		   struct vd_waiter *waiter)
+{
+	return reserve(chain, pos, len, alloc, waiter, VD_ALLOC_CHOOSY);
+}
+VD_EXPORT(vd_try_reserve);
 
 /* --- what a unit holds around the caller's bytes --- */
 

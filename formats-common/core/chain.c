@@ -4,6 +4,7 @@
  * backend read its headers. In the kernel this is the one gate between what a
  * caller claims and what the I/O path computes with.
  */
+#include "resolve.h"
 #include "writer.h"
 
 static int check_counts(const struct vd_chain_desc *desc, struct vd_error *err)
@@ -337,6 +338,18 @@ static void adopt_segment(struct vd_chain *chain, struct vd_segment *seg)
 		chain->max_unit = max_t(u32, chain->max_unit, seg->max_unit);
 }
 
+/* Without parents a walk has one step. */
+static int open_resolve(struct vd_chain *chain, const struct vd_chain_desc *desc,
+			struct vd_error *err)
+{
+	if (chain->nr_images == 1 || desc->resolve_sets == VD_RESOLVE_NONE)
+		return 0;
+	chain->resolve = vd_resolve_create(chain, desc->resolve_sets);
+	if (!chain->resolve)
+		return vd_fail(err, -ENOMEM, "no memory for resolved extents");
+	return 0;
+}
+
 int vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out, struct vd_error *err)
 {
 	struct vd_chain *chain;
@@ -364,6 +377,8 @@ int vd_chain_open(const struct vd_chain_desc *desc, struct vd_chain **out, struc
 		adopt_segment(chain, &chain->segs[i]);
 	}
 	ret = vd_writer_create(chain, desc, err);
+	if (!ret)
+		ret = open_resolve(chain, desc, err);
 	if (ret)
 		goto close;
 	*out = chain;
@@ -388,6 +403,7 @@ void vd_chain_close(struct vd_chain *chain)
 		vd_format_put(seg->format);
 	}
 	vd_writer_destroy(chain);
+	vd_resolve_destroy(chain->resolve);
 	vd_meta_destroy(chain->meta);
 	vd_free(chain->segs);
 	vd_free(chain->images);

@@ -195,6 +195,26 @@ static int apply_patches(struct vd_chain *chain)
 	return 0;
 }
 
+/* Before the patches, so that an image that cannot be written stays as it is. */
+static int begin_segments(struct vd_chain *chain)
+{
+	struct vd_image *top = &chain->images[0];
+	u32 i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < top->nr_segs; i++) {
+		struct vd_segment *seg = &top->segs[i];
+
+		if (!seg->writable || seg->begun || !seg->format->begin_write)
+			continue;
+		ret = seg->refused ? -EUCLEAN : seg->format->begin_write(seg);
+		seg->begun = !ret;
+		/* It will not get better: the question may have cost a lot. */
+		seg->refused = ret == -EUCLEAN;
+	}
+	return ret;
+}
+
 int vd_begin_write(struct vd_chain *chain)
 {
 	struct vd_writer *w = chain->writer;
@@ -208,6 +228,8 @@ int vd_begin_write(struct vd_chain *chain)
 	if (READ_ONCE(w->failed))
 		ret = -EIO;
 	else if (!w->begun)
+		ret = begin_segments(chain);
+	if (!ret && !w->begun)
 		ret = apply_patches(chain);
 	if (!ret)
 		vd_store_release(&w->begun, true);

@@ -11,7 +11,8 @@ static bool range_is_sane(u64 pos, u64 len)
 
 /*
  * Some numbers are answers of ours ("no place yet", "parked", "not cached",
- * "ask again", "damaged image") and loops turn on them. From a file they are an error.
+ * "ask again", "a better place is coming", "damaged image") and loops turn on
+ * them. From a file they are an error.
  */
 static int from_file(int ret)
 {
@@ -20,6 +21,7 @@ static int from_file(int ret)
 	case -ENOENT:
 	case -EBUSY:
 	case -EAGAIN:
+	case -EXFULL:
 	case -EUCLEAN:
 		return -EIO;
 	}

@@ -8,10 +8,11 @@
 
 #define FILL_BYTES 65536U
 
-/* What one call to change the disk carries along; @buf has FILL_BYTES. */
+/* What one call to change the disk carries along; @buf has FILL_BYTES; room is made once. */
 struct sync {
 	void *buf;
 	struct vd_unit unit;
+	bool made_room;
 };
 
 static int sync_begin(struct sync *s, struct vd_chain *chain, u64 pos, u64 len)
@@ -40,7 +41,8 @@ static int write_new(struct vd_chain *chain, struct sync *s, u64 pos, const void
 	struct vd_alloc alloc;
 	int ret;
 
-	ret = vd_reserve(chain, pos, *len, &alloc, NULL);
+	ret = s->made_room ? vd_reserve(chain, pos, *len, &alloc, NULL) :
+			    vd_try_reserve(chain, pos, *len, &alloc, NULL);
 	if (ret)
 		return ret;
 	*len = min(*len, alloc.pos + alloc.len - pos);
@@ -81,9 +83,14 @@ static int write_once(struct vd_chain *chain, struct sync *s, u64 pos, const voi
 
 static int write_some(struct vd_chain *chain, struct sync *s, u64 pos, const void *buf, u64 *len)
 {
-	int ret = write_once(chain, s, pos, buf, len);
+	int ret;
 
-	return vd_make_room(chain, ret) ? write_once(chain, s, pos, buf, len) : ret;
+	s->made_room = false;
+	ret = write_once(chain, s, pos, buf, len);
+	if (!vd_make_room(chain, ret) && ret != -EXFULL)
+		return ret;
+	s->made_room = true;
+	return write_once(chain, s, pos, buf, len);
 }
 
 int vd_write(struct vd_chain *chain, u64 pos, const void *buf, u32 len)

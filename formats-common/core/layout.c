@@ -5,6 +5,7 @@
  */
 #include "vdisk/caps.h"
 #include "vdisk/checked.h"
+#include "vdisk/format.h"
 #include "vdisk/layout.h"
 
 #define LAYOUT_SEGF	(VD_LSEG_SELF | VD_LSEG_RDONLY | VD_LSEG_DEVICE)
@@ -13,7 +14,6 @@
 /* Digits of content ids; a line of a descriptor with its end. */
 #define LAYOUT_CID	8U
 #define LAYOUT_LONG_CID	32U
-#define LAYOUT_UUID	36U
 #define LAYOUT_LINE	(VMDK_CAP_LINE + 2U)
 
 /**
@@ -63,7 +63,6 @@ struct vd_layout_builder *vd_layout_begin(u32 format)
 		return NULL;
 	b->head.magic = VD_LAYOUT_MAGIC;
 	b->head.format = format;
-	b->head.version = 1;
 	return b;
 }
 
@@ -103,7 +102,7 @@ int vd_layout_add_seg(struct vd_layout_builder *b, u64 len, u32 kind, u32 flags,
 
 	if (b->error)
 		return b->error;
-	if (head->nr_segs >= VDISK_MAX_SEGMENTS || len > VD_CAP_DISK_BYTES - head->size) {
+	if (head->nr_segs >= VDISK_MAX_SEGMENTS || len > VD_CAP_DISK_BYTES - head->props.size) {
 		b->error = -E2BIG;
 		return b->error;
 	}
@@ -113,14 +112,14 @@ int vd_layout_add_seg(struct vd_layout_builder *b, u64 len, u32 kind, u32 flags,
 		return b->error;
 	b->segs = segs;
 	b->segs[head->nr_segs++] = (struct vd_layout_seg) {
-		.start = head->size,
+		.start = head->props.size,
 		.len = len,
 		.offset = offset,
 		.kind = kind,
 		.flags = flags,
 		.name = name,
 	};
-	head->size += len;
+	vd_props_put(&head->props, VD_PROP_SIZE, head->props.size + len);
 	return 0;
 }
 
@@ -146,6 +145,8 @@ int vd_layout_finish(struct vd_layout_builder *b, struct vd_layout **out, struct
 		goto out;
 	}
 	b->head.total = (u32)total;
+	if (b->head.flags & VD_LAYOUT_PARENT)
+		vd_props_put(&b->head.props, VD_PROP_FLAGS, b->head.props.flags | VD_IMAGE_DIFF);
 	memcpy(l, &b->head, sizeof(*l));
 	if (segs)
 		memcpy(l + 1, b->segs, segs);
@@ -219,21 +220,35 @@ static int layout_check_strings(const struct vd_layout *l, struct vd_error *err)
 
 	if (l->pool_len && (pool[0] || pool[l->pool_len - 1]))
 		return vd_fail(err, -EINVAL, "layout: string pool does not end");
-	if (!layout_str_ok(l, l->subformat, true) || !layout_str_ok(l, l->parent_name, true) ||
-	    !layout_str_ok(l, l->comment, false) || !layout_str_ok(l, l->adapter, true) ||
+	if (!layout_str_ok(l, l->subformat, true) ||
+	    !layout_str_ok(l, l->props.parent_name, true) ||
+	    !layout_str_ok(l, l->props.comment, false) || !layout_str_ok(l, l->adapter, true) ||
 	    !layout_str_ok(l, l->encoding, true) || !layout_str_ok(l, l->ro_reason, true) ||
-	    !layout_str_ok(l, l->warning, true) || !layout_str_ok(l, l->cbt_name, true))
+	    !layout_str_ok(l, l->warning, true) || !layout_str_ok(l, l->cbt_name, true) ||
+	    !layout_str_ok(l, l->parent_format, true))
 		return vd_fail(err, -EINVAL, "layout: a string is no string");
 	for (i = 0; i < l->nr_segs; i++)
 		if (!layout_str_ok(l, vd_layout_segs(l)[i].name, true))
 			return vd_fail(err, -EINVAL, "layout: name of extent %u is no string", i);
-	if (l->parent_name && !(l->flags & VD_LAYOUT_PARENT))
-		return vd_fail(err, -EINVAL, "layout: parent name without a parent");
+	if ((l->props.parent_name || l->parent_format) && !(l->flags & VD_LAYOUT_PARENT))
+		return vd_fail(err, -EINVAL,
+			       "layout: name or format of a parent without a parent");
 	if (!l->ro_reason != !(l->flags & VD_LAYOUT_RDONLY) ||
 	    !l->warning != !(l->flags & VD_LAYOUT_WARNING))
 		return vd_fail(err, -EINVAL, "layout: a flag lacks its text");
 	if (l->flags & VD_LAYOUT_ONLY_CBT && !(l->flags & VD_LAYOUT_RDONLY))
 		return vd_fail(err, -EINVAL, "layout: change tracking stops nothing");
+	return 0;
+}
+
+/* A difference to a parent has one, and nothing else. */
+static int layout_check_props(const struct vd_layout *l, struct vd_error *err)
+{
+	bool diff = l->props.flags & VD_IMAGE_DIFF;
+
+	if (!vd_props_ok(&l->props) || diff != !!(l->flags & VD_LAYOUT_PARENT))
+		return vd_fail(err, -EINVAL, "layout: properties 0x%x, image flags 0x%x",
+			       l->props.mask, l->props.flags);
 	return 0;
 }
 
@@ -256,13 +271,13 @@ static int layout_check_places(const struct vd_layout *l, struct vd_error *err)
 {
 	bool ok = layout_place_ok(l->cid_pos, l->cid_len, LAYOUT_CID) &&
 		  layout_place_ok(l->long_cid_pos, l->long_cid_len, LAYOUT_LONG_CID) &&
-		  layout_place_ok(l->mod_uuid_pos, l->mod_uuid_len, LAYOUT_UUID) &&
+		  layout_place_ok(l->mod_uuid_pos, l->mod_uuid_len, VD_UUID_CHARS) &&
 		  layout_place_ok(l->cbt_pos, l->cbt_len, LAYOUT_LINE) &&
 		  l->version_pos <= VD_CAP_FILE_BYTES;
 
 	if (l->long_cid_len && l->long_cid_len != LAYOUT_LONG_CID)
 		ok = false;
-	if (l->mod_uuid_len && l->mod_uuid_len != LAYOUT_UUID)
+	if (l->mod_uuid_len && l->mod_uuid_len != VD_UUID_CHARS && l->mod_uuid_len != VD_UUID_BYTES)
 		ok = false;
 	if (l->cid_len && !(l->flags & VD_LAYOUT_HAVE_CID))
 		ok = false;
@@ -283,26 +298,12 @@ static int layout_check_places(const struct vd_layout *l, struct vd_error *err)
 	return 0;
 }
 
-static bool layout_kind_ok(u32 kind)
-{
-	switch (kind) {
-	case VDISK_SEG_ZERO:
-	case VDISK_SEG_NOACCESS:
-	case VDISK_SEG_RAW:
-	case VDISK_SEG_VMDK_SPARSE:
-	case VDISK_SEG_VMDK_COWD:
-	case VDISK_SEG_VMDK_SESPARSE:
-		return true;
-	}
-	return false;
-}
-
 static bool layout_seg_ok(const struct vd_layout_seg *seg)
 {
 	bool fileless = seg->kind == VDISK_SEG_ZERO || seg->kind == VDISK_SEG_NOACCESS;
 	bool self = seg->flags & VD_LSEG_SELF;
 
-	if (!layout_kind_ok(seg->kind) || seg->flags & ~LAYOUT_SEGF || seg->pad)
+	if (!vd_kind_name(seg->kind) || seg->flags & ~LAYOUT_SEGF || seg->pad)
 		return false;
 	if (fileless ? self || seg->name : self == !!seg->name)
 		return false;
@@ -322,6 +323,8 @@ int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err)
 	if (!ret)
 		ret = layout_check_strings(l, err);
 	if (!ret)
+		ret = layout_check_props(l, err);
+	if (!ret)
 		ret = layout_check_places(l, err);
 	if (ret)
 		return ret;
@@ -337,8 +340,8 @@ int vd_layout_check(const struct vd_layout *l, size_t len, struct vd_error *err)
 				       i, seg->len, seg->start);
 		end += seg->len;
 	}
-	if (end != l->size)
+	if (end != l->props.size)
 		return vd_fail(err, -EINVAL, "layout: size %llu, but the extents have %llu",
-			       l->size, end);
+			       l->props.size, end);
 	return 0;
 }

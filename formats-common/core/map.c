@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a guest range means: pick the segment of the top image, ask its backend,
- * and go down the chain while the answer is "not here".
+ * and go down the chain while the answer is "not here". What was found below the
+ * top is remembered (resolve.h), so that depth is paid for once.
  */
+#include "resolve.h"
 #include "writer.h"
 
 /* Segments cover an image without gap, so the last that starts at or before @pos has it. */
@@ -20,6 +22,18 @@ struct vd_segment *vd_find_segment(const struct vd_image *image, u64 pos)
 	}
 	return &image->segs[low];
 }
+
+int vd_extent_unit(const struct vd_segment *seg, u64 unit_pos, u64 in_unit, u64 len,
+		   struct vd_extent *ext)
+{
+	u64 size = READ_ONCE(seg->file->size), pos = unit_pos + in_unit, have;
+
+	if (pos >= size)
+		return vd_extent_zero(ext, len);
+	have = vd_ceil_shift(size - pos, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+	return vd_extent_data(ext, seg->file, pos, min(len, have));
+}
+VD_EXPORT(vd_extent_unit);
 
 static int check_data(const struct vd_segment *seg, const struct vd_extent *ext)
 {
@@ -114,9 +128,9 @@ static int map_write(struct vd_segment *seg, u64 len, unsigned int flags, struct
 	return ext->type == VD_EXT_DATA ? 0 : -ENODATA;
 }
 
-/* One answer, from the first image that has one. @budget: backend calls left. */
-static int map_one(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, u32 *budget,
-		   struct vd_extent *ext)
+/* From the first image that has an answer. @budget: backend calls left. */
+static int walk_down(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, u32 *budget,
+		     struct vd_extent *ext)
 {
 	u32 i;
 
@@ -149,7 +163,58 @@ static int map_one(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags,
 	return vd_extent_hole(ext, len);
 }
 
-static bool continues(const struct vd_extent *ext, const struct vd_extent *next)
+void vd_extent_slice(struct vd_extent *ext, u64 pos, u64 len)
+{
+	u64 skip = pos - ext->pos;
+
+	ext->pos = pos;
+	ext->len = min(ext->len - skip, len);
+	if (ext->type == VD_EXT_DATA)
+		ext->file_pos += skip;
+}
+
+/*
+ * The piece that holds @pos, all of it that can be remembered, if it reaches to @end.
+ * Where its unit begins it costs no more to ask; but another image's piece, or
+ * trouble, may end in between.
+ */
+static int walk_around(struct vd_chain *chain, u64 pos, u64 end, unsigned int flags, u32 *budget,
+		       struct vd_extent *ext)
+{
+	u64 from = vd_resolve_begin(chain->resolve, pos);
+	int ret;
+
+	end = max(end, vd_resolve_end(chain->resolve, pos, chain->size));
+	ret = walk_down(chain, from, end - from, flags, budget, ext);
+	if (from == pos || (!ret && pos - from < ext->len))
+		return ret;
+	return walk_down(chain, pos, end - pos, flags, budget, ext);
+}
+
+/* One answer. */
+static int map_one(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, u32 *budget,
+		   struct vd_extent *ext)
+{
+	struct vd_resolve_walk walk;
+	int ret;
+
+	if (!chain->resolve || flags & VD_MAP_WRITE)
+		return walk_down(chain, pos, len, flags, budget, ext);
+	if (vd_resolve_get(chain->resolve, pos, len, ext, &walk)) {
+		if (*budget)
+			(*budget)--;
+		return 0;
+	}
+	ret = walk_around(chain, pos, pos + len, flags, budget, ext);
+	if (ret)
+		return ret;
+	if (!ext->seg || ext->seg->image)
+		vd_resolve_put(chain->resolve, &walk, ext);
+	vd_extent_slice(ext, pos, len);
+	return 0;
+}
+
+bool vd_extent_continues(const struct vd_extent *ext, const struct vd_extent *next)
 {
 	if (ext->type != next->type || ext->type == VD_EXT_PACKED)
 		return false;
@@ -176,7 +241,7 @@ int vd_map(struct vd_chain *chain, u64 pos, u64 len, unsigned int flags, struct 
 	while (ext->len < len && ext->type != VD_EXT_PACKED && budget) {
 		if (map_one(chain, pos + ext->len, len - ext->len, flags | VD_MAP_NOWAIT, &budget,
 			    &next) ||
-		    !continues(ext, &next))
+		    !vd_extent_continues(ext, &next))
 			break;
 		ext->len += next.len;
 	}

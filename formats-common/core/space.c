@@ -38,6 +38,21 @@ void vd_space_release(struct vd_space *space)
 }
 VD_EXPORT(vd_space_release);
 
+void vd_space_forget(struct vd_chain *chain, struct vd_space *space, u64 end)
+{
+	struct vd_space gone = { .file = space->file };
+
+	INIT_LIST_HEAD(&gone.free);
+	vd_spin_lock(&chain->writer->lock);
+	list_splice_tail_init(&space->free, &gone.free);
+	WRITE_ONCE(space->nr_free, 0);
+	space->zeroed = max(space->zeroed, space->end);
+	space->end = end;
+	vd_spin_unlock(&chain->writer->lock);
+	vd_space_release(&gone);
+}
+VD_EXPORT(vd_space_forget);
+
 /* --- growth --- */
 
 static int extend(struct vd_file *file, u64 size)
@@ -53,6 +68,7 @@ bool vd_no_space(int error)
 {
 	return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 }
+VD_EXPORT(vd_no_space);
 
 /*
  * An attempt to grow that failed may keep what it got so far: that goes back, or
@@ -86,6 +102,15 @@ static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 	}
 }
 
+/* What somebody else has appended to the file is there, and is no zeros. */
+static void mind_others(struct vd_space *space)
+{
+	u64 now;
+
+	if (!vd_file_size(space->file, &now) && now > space->file->size)
+		space->zeroed = max(space->zeroed, now);
+}
+
 /* The file has @need bytes, durably. */
 static int grow(struct vd_chain *chain, struct vd_space *space, u64 need)
 {
@@ -97,6 +122,7 @@ static int grow(struct vd_chain *chain, struct vd_space *space, u64 need)
 		return 0;
 	if (file->fixed)
 		return -ENOSPC;
+	mind_others(space);
 	ret = extend_ahead(space, need, &size);
 	if (!ret && !vd_bug(VD_BUG_NO_GROW_FLUSH))
 		ret = vd_writer_flush(chain, file);
@@ -243,18 +269,24 @@ bool vd_space_pending(struct vd_chain *chain, const struct vd_space *space, u64 
 }
 VD_EXPORT(vd_space_pending);
 
-bool vd_make_room(struct vd_chain *chain, int error)
+bool vd_space_coming(struct vd_chain *chain)
 {
 	struct vd_writer *w = chain->writer;
 	bool coming;
 
-	if (!vd_no_space(error))
-		return false;
 	vd_spin_lock(&w->lock);
 	coming = !list_empty(&w->freed) || !list_empty(&w->unmapping) ||
 		 !list_empty(&w->limbo) || !list_empty(&w->draining);
 	vd_spin_unlock(&w->lock);
-	return coming && !vd_commit(chain);
+	return coming;
+}
+VD_EXPORT(vd_space_coming);
+
+bool vd_make_room(struct vd_chain *chain, int error)
+{
+	if (!vd_no_space(error) && error != -EXFULL)
+		return false;
+	return vd_space_coming(chain) && !vd_commit(chain);
 }
 VD_EXPORT(vd_make_room);
 
@@ -281,14 +313,19 @@ static void collect_ready(struct vd_writer *w, struct list_head *ready)
 	if (!drained(w))
 		return;
 	list_splice_tail_init(&w->draining, ready);
-	if (list_empty(&w->limbo))
+	w->forgot_draining = false;
+	if (list_empty(&w->limbo) && !w->forgot_limbo)
 		return;
 	list_splice_tail_init(&w->limbo, &w->draining);
+	w->forgot_draining = w->forgot_limbo;
+	w->forgot_limbo = false;
 	WRITE_ONCE(w->epoch, !w->epoch);
 	/* Who enters now either sees the new epoch or is seen here; see vd_io_enter(). */
 	vd_mb();
-	if (drained(w))
-		list_splice_tail_init(&w->draining, ready);
+	if (!drained(w))
+		return;
+	list_splice_tail_init(&w->draining, ready);
+	w->forgot_draining = false;
 }
 
 /* Ranges that nobody uses any more become free, and their space goes back. */
@@ -320,6 +357,7 @@ void vd_space_unmapped(struct vd_chain *chain)
 	list_splice_tail_init(&w->unmapping, &w->limbo);
 	if (vd_bug(VD_BUG_LATE_FREED))
 		list_splice_tail_init(&w->freed, &w->limbo);
+	w->forgot_limbo |= w->forgot_unmapping;
 	w->forgot_unmapping = false;
 	vd_spin_unlock(&w->lock);
 	reclaim(chain);
@@ -327,9 +365,10 @@ void vd_space_unmapped(struct vd_chain *chain)
 
 /* --- taking --- */
 
-static u64 align_up(u64 n, u64 align)
+/* The next place at a multiple of @align past the base, which is not above @pos. */
+static u64 align_up(const struct vd_space *space, u64 pos, u64 align)
 {
-	return (n + align - 1) & ~(align - 1);
+	return ((pos - space->base + align - 1) & ~(align - 1)) + space->base;
 }
 
 /* The range's tail past what was taken, and what alignment left before it. */
@@ -381,7 +420,7 @@ static struct vd_freed *find_free(struct vd_chain *chain, struct vd_space *space
 
 	vd_spin_lock(&chain->writer->lock);
 	list_for_each_entry(f, &space->free, node) {
-		*pos = align_up(f->pos, align);
+		*pos = align_up(space, f->pos, align);
 		if (*pos >= f->pos && *pos + unit <= f->pos + f->len) {
 			found = f;
 			break;
@@ -441,7 +480,7 @@ int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 
 
 	if (take_free(chain, space, unit, align, pos, len, zeroed))
 		return 0;
-	*pos = align_up(space->end, align);
+	*pos = align_up(space, space->end, align);
 	if (*pos < space->end || *pos >= space->limit || space->limit - *pos < unit)
 		return -ENOSPC;
 	*len = min(*len, (space->limit - *pos) & ~(unit - 1));

@@ -33,7 +33,8 @@ struct vd_freed {
  *	@limbo: unmapped, somebody may still use them; @draining: those who may
  *	have entered before @epoch changed
  * @forgot: a range was freed without memory to remember it, since the last
- *	snapshot; @forgot_unmapping: before it
+ *	snapshot; @forgot_unmapping, @forgot_limbo, @forgot_draining: it would be on
+ *	that list
  * @started, @done: commits, counted; @result: of the last one
  * @ended: vd_end_write() was the last change: free ranges stay as they are
  * @epoch, @active: see vd_io_enter()
@@ -58,6 +59,8 @@ struct vd_writer {
 	struct list_head draining;
 	bool forgot;
 	bool forgot_unmapping;
+	bool forgot_limbo;
+	bool forgot_draining;
 	unsigned int started;
 	unsigned int done;
 	int result;
@@ -85,13 +88,16 @@ void vd_space_snapshot(struct vd_chain *chain);	/* a commit begins */
 int vd_space_trim(struct vd_chain *chain, struct vd_space *space);
 /* Give back what was made ahead, and make less from now on. Was there any? */
 bool vd_space_relent(struct vd_chain *chain, struct vd_space *space);
-bool vd_no_space(int error);
 
 /* read.c: sectors, inside the disk? */
 int vd_check_range(const struct vd_chain *chain, u64 pos, u64 len);
 
 /* map.c */
 struct vd_segment *vd_find_segment(const struct vd_image *image, u64 pos);
+/* Are @ext and @next, behind it, one piece? */
+bool vd_extent_continues(const struct vd_extent *ext, const struct vd_extent *next);
+/* Make @ext begin at @pos, which it holds, and have at most @len bytes. */
+void vd_extent_slice(struct vd_extent *ext, u64 pos, u64 len);
 int vd_check_writable(const struct vd_segment *seg);
 
 /* alloc.c: a token over units that have no place to come; NULL @waiter: as vd_reserve() */

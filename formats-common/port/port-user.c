@@ -61,6 +61,7 @@ int vd_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 static const struct vd_format *const formats[] = {
 	&vd_format_raw,
 	&vd_format_vmdk,
+	&vd_format_vdi,
 	NULL,
 };
 

@@ -112,7 +112,7 @@ static int copy_all(struct vmdk_check *c)
 	for (i = 0; !ret && i < c->nr_doubles; i++) {
 		ret = copy_grain(c, &c->doubles[i], buf);
 		if (!ret)
-			ret = vmdk_check_progress(c->out, c->err, i, c->nr_doubles);
+			ret = vd_check_progress(c->out, c->err, i, c->nr_doubles);
 	}
 	vd_free(buf);
 	return ret;

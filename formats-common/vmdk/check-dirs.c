@@ -102,7 +102,7 @@ static void bad_entry(struct vmdk_check *c, u32 d, u64 t, const char *why)
 	u64 bytes = (u64)c->grain << c->gt_shift;
 
 	c->state[t] |= VMDK_DIR_BAD(d);
-	vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
+	vd_check_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 		   "entry %llu of the %s%sdirectory (bytes %llu to %llu of the extent) is sector %u, %s",
 		   t, c->what, d ? "redundant grain " : "grain ", t * bytes,
 		   min(c->capacity, (t + 1) * bytes) - 1, c->dir[d][t], why);
@@ -179,7 +179,7 @@ static void judge_absent(struct vmdk_check *c, u64 t)
 	}
 	c->state[t] |= VMDK_DIR_BAD(d) | VMDK_DIR_LONE;
 	c->out->lone++;
-	vmdk_found(c->out, VD_FINDING_UNCLEAN, !c->packed,
+	vd_check_found(c->out, VD_FINDING_UNCLEAN, !c->packed,
 		   "entry %llu of the %sdirectory is missing, the other directory has it (sector %u)",
 		   t, d ? "redundant grain " : "grain ", c->dir[!d][t]);
 }
@@ -331,7 +331,7 @@ static int append_tables(struct vmdk_check *c)
 			if (to_rebuild(c, d, t))
 				ret = append_table(c, d, t);
 		if (!ret && !(t % 64))
-			ret = vmdk_check_progress(c->out, c->err, t, c->nr_gts);
+			ret = vd_check_progress(c->out, c->err, t, c->nr_gts);
 	}
 	if (!ret && c->zero_end)
 		ret = vmdk_check_grow(c, c->zero_pos, c->zero_end);

@@ -71,19 +71,19 @@ static u64 packed_len(struct vmdk_check *c, u64 grain, u64 pos, const u8 *raw)
 	u32 size = get_unaligned_le32(c->marked ? raw + 8 : raw);
 
 	if (c->marked && get_unaligned_le64(raw) != lba) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "compressed grain %llu at byte %llu says that it is sector %llu, not %llu",
 			   grain, pos, get_unaligned_le64(raw), lba);
 		return 0;
 	}
 	if (!size || size > c->max_packed - skip) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "compressed grain %llu at byte %llu has %u bytes, legal is 1 to %u",
 			   grain, pos, size, c->max_packed - skip);
 		return 0;
 	}
 	if (!vd_inside(pos, skip + size, c->file->size)) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "compressed grain %llu of %u bytes at byte %llu ends past the file's %llu bytes",
 			   grain, size, pos, c->file->size);
 		return 0;
@@ -175,13 +175,13 @@ static int judge_agreed(struct vmdk_check *c, const struct spot *s)
 	if (ret != CLAIM_TAKEN)
 		return min(ret, 0);
 	if (kind == ENTRY_GRAIN) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 			   "%sgrain %llu (bytes %llu to %llu of the extent) is at sector %u, where another grain is",
 			   c->what, s->grain, first_byte(c, s->grain), last_byte(c, s->grain),
 			   value);
 		return vmdk_add_double(c, s->grain, value);
 	}
-	vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
+	vd_check_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 		   "%sgrain %llu (bytes %llu to %llu of the extent) is at sector %u, where no grain can be (first is %llu, file ends at byte %llu)",
 		   c->what, s->grain, first_byte(c, s->grain), last_byte(c, s->grain),
 		   value, c->data_pos >> VD_SECTOR_SHIFT, c->file->size);
@@ -222,7 +222,7 @@ static int judge_conflict(struct vmdk_check *c, const struct spot *s, const enum
 				want = s->value[d];
 		}
 	}
-	vmdk_found(c->out, VD_FINDING_CORRUPT, !c->packed,
+	vd_check_found(c->out, VD_FINDING_CORRUPT, !c->packed,
 		   "grain %llu (bytes %llu to %llu of the extent) is at sector %u in the first table and at %u in the second: %s",
 		   s->grain, first_byte(c, s->grain), last_byte(c, s->grain), s->value[0],
 		   s->value[1], ret != CLAIM_OK ? "no usable place" : want == s->value[0] ?
@@ -259,7 +259,7 @@ static int judge_unfinished(struct vmdk_check *c, const struct spot *s, const en
 		found = VD_FINDING_CORRUPT;
 	else if (!zero)
 		want = sector;
-	vmdk_found(c->out, found, !c->packed,
+	vd_check_found(c->out, found, !c->packed,
 		   "grain %llu (bytes %llu to %llu of the extent) is %u in the first table and %u in the second%s",
 		   s->grain, first_byte(c, s->grain), last_byte(c, s->grain), s->value[0],
 		   s->value[1], ret == CLAIM_OK ? "" : ", which is another grain's place");
@@ -351,7 +351,7 @@ static void note_surplus(struct vmdk_check *c, u64 t, u32 from)
 	for (i = from; i < 1U << c->gt_shift; i++) {
 		spot_at(c, t, i, &s);
 		if (s.value[0] || s.value[1]) {
-			vmdk_found(c->out, VD_FINDING_NOTE, false,
+			vd_check_found(c->out, VD_FINDING_NOTE, false,
 				   "the last grain table has entries behind the end of the extent");
 			return;
 		}
@@ -393,13 +393,13 @@ int vmdk_check_grains(struct vmdk_check *c)
 		ret = check_table(c, t, true);
 		differ += c->state[t] & VMDK_DIR_DIFFER;
 		if (!ret && !(t % 64))
-			ret = vmdk_check_progress(c->out, c->err, t, c->nr_gts);
+			ret = vd_check_progress(c->out, c->err, t, c->nr_gts);
 	}
 	for (t = 0; !ret && differ && t < c->nr_gts; t++) {
 		if (c->state[t] & VMDK_DIR_DIFFER)
 			ret = check_table(c, t, false);
 		if (!ret && !(t % 64))
-			ret = vmdk_check_progress(c->out, c->err, t, c->nr_gts);
+			ret = vd_check_progress(c->out, c->err, t, c->nr_gts);
 	}
 	return ret;
 }
@@ -413,7 +413,7 @@ static void count_leak(struct vmdk_check *c, u64 from, u64 to)
 	if (!n)
 		return;
 	c->out->leaked += n << c->grain_shift;
-	vmdk_found(c->out, VD_FINDING_LEAK, false,
+	vd_check_found(c->out, VD_FINDING_LEAK, false,
 		   "place of %llu grain%s at byte %llu that no table entry refers to", n,
 		   n == 1 ? "" : "s", from);
 }
@@ -451,7 +451,7 @@ int vmdk_check_leaks(struct vmdk_check *c)
 		}
 		check_gap(c, pos, c->meta_end);
 		if (c->file->size > c->out->end)
-			vmdk_found(c->out, VD_FINDING_NOTE, false,
+			vd_check_found(c->out, VD_FINDING_NOTE, false,
 				   "%llu bytes of the file follow the last place in use",
 				   c->file->size - c->out->end);
 	}

@@ -44,7 +44,7 @@ static int check_place(struct ses_check *c, u64 grain, u64 gte)
 	int ret;
 
 	if (index >= c->h.nr_grains || pos >= c->file->size) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "SESparse grain %llu is number %llu in the file, legal is below %llu (file ends at byte %llu)",
 			   grain, index, c->h.nr_grains, c->file->size);
 		return 0;
@@ -53,7 +53,7 @@ static int check_place(struct ses_check *c, u64 grain, u64 gte)
 	if (ret < 0)
 		return ret;
 	if (!ret) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "SESparse grain %llu is number %llu in the file, which another grain is too",
 			   grain, index);
 		return 0;
@@ -76,7 +76,7 @@ static int check_entry(struct ses_check *c, u64 grain, u64 gte)
 	case SESPARSE_ALLOCATED:
 		return check_place(c, grain, gte);
 	}
-	vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+	vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 		   "SESparse grain %llu has table entry 0x%llx of an unknown kind", grain, gte);
 	return 0;
 }
@@ -89,7 +89,7 @@ static int check_table(struct ses_check *c, u64 t, u64 gde)
 	int ret;
 
 	if (gde >> 32 != SESPARSE_GDE_TAG || (u32)gde >= c->h.nr_gts) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "entry %llu of the SESparse directory is 0x%llx, legal is 0 or 0x%x and a table below %llu",
 			   t, gde, SESPARSE_GDE_TAG, c->h.nr_gts);
 		return 0;
@@ -98,7 +98,7 @@ static int check_table(struct ses_check *c, u64 t, u64 gde)
 	if (ret < 0)
 		return ret;
 	if (!ret) {
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "entry %llu of the SESparse directory is table %u, which another entry is too",
 			   t, (u32)gde);
 		return 0;
@@ -126,7 +126,7 @@ static int check_chunk(struct ses_check *c, u64 first)
 		if (gde)
 			ret = check_table(c, first + i, gde);
 		if (!ret && !(i % 16))
-			ret = vmdk_check_progress(c->out, c->err, first + i, c->h.dir.count);
+			ret = vd_check_progress(c->out, c->err, first + i, c->h.dir.count);
 	}
 	return ret;
 }
@@ -160,7 +160,7 @@ int sesparse_check_file(struct vd_file *file, u64 len, struct vd_check *out, str
 	out->units = vd_ceil_shift(c.h.capacity, SESPARSE_GRAIN_SHIFT);
 	out->end = min(c.h.grains_pos, file->size);
 	if (c.h.capacity < len)
-		vmdk_found(out, VD_FINDING_CORRUPT, false,
+		vd_check_found(out, VD_FINDING_CORRUPT, false,
 			   "SESparse header: capacity is %llu bytes, but the extent covers %llu",
 			   c.h.capacity, len);
 	ret = check_all(&c);

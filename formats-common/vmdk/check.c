@@ -11,23 +11,6 @@
 #include "vdisk/checked.h"
 #include "check.h"
 
-void vmdk_found(struct vd_check *out, enum vd_finding kind, bool fixable, const char *fmt, ...)
-{
-	struct vd_error text;
-	va_list args;
-
-	out->found[kind]++;
-	if (fixable && (kind != VD_FINDING_CORRUPT || !(out->flags & VD_CHECK_MERGE)))
-		out->repaired[kind]++;
-	if (!out->report || out->found[kind] > VD_CHECK_REPORTS)
-		return;
-	text.code = 0;
-	va_start(args, fmt);
-	vd_vfail(&text, -EUCLEAN, fmt, args);
-	va_end(args);
-	out->report(out->ctx, kind, text.text);
-}
-
 bool vmdk_may_fix(const struct vmdk_check *c)
 {
 	return !c->packed && !(c->out->flags & VD_CHECK_MERGE);
@@ -100,13 +83,6 @@ int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len)
 	return vmdk_check_write(c, base, sector, sizeof(sector));
 }
 
-int vmdk_check_progress(struct vd_check *out, struct vd_error *err, u64 done, u64 total)
-{
-	if (!out->progress || out->progress(out->ctx, done, total))
-		return 0;
-	return vd_fail(err, -EINTR, "the check was stopped");
-}
-
 void vmdk_check_end(struct vd_check *out, u64 end)
 {
 	out->end = max(out->end, end);
@@ -115,7 +91,7 @@ void vmdk_check_end(struct vd_check *out, u64 end)
 static void check_len(struct vmdk_check *c, u64 len)
 {
 	if (c->capacity < len)
-		vmdk_found(c->out, VD_FINDING_CORRUPT, false,
+		vd_check_found(c->out, VD_FINDING_CORRUPT, false,
 			   "%sheader: capacity is %llu bytes, but the extent covers %llu", c->what,
 			   c->capacity, len);
 }
@@ -151,7 +127,7 @@ int vmdk_check_cursor(struct vmdk_check *c, bool tell)
 	if ((u64)found << VD_SECTOR_SHIFT >= c->out->end || found == U32_MAX)
 		return 0;
 	if (tell)
-		vmdk_found(c->out, VD_FINDING_UNCLEAN, true,
+		vd_check_found(c->out, VD_FINDING_UNCLEAN, true,
 			   "COWD header: freeSector at byte %u is %u, but sectors up to %llu are in use",
 			   pos, found, vd_ceil_shift(c->out->end, VD_SECTOR_SHIFT));
 	put_unaligned_le32((u32)min_t(u64, want, U32_MAX), raw);
@@ -181,7 +157,7 @@ static int check_tables(struct vmdk_check *c)
 	int ret;
 
 	if (c->unclean)
-		vmdk_found(c->out, VD_FINDING_UNCLEAN, false,
+		vd_check_found(c->out, VD_FINDING_UNCLEAN, false,
 			   "%sheader: marked as in use: its last writer did not end well", c->what);
 	ret = vmdk_check_dirs(c);
 	if (!ret)
@@ -282,19 +258,6 @@ static int check_hosted(struct vmdk_check *c, u64 len)
 	return check_run(c, len);
 }
 
-static void check_begin(struct vd_check *out)
-{
-	memset(out->found, 0, sizeof(out->found));
-	memset(out->repaired, 0, sizeof(out->repaired));
-	out->units = 0;
-	out->used_units = 0;
-	out->end = 0;
-	out->leaked = 0;
-	out->altered = 0;
-	out->lone = 0;
-	out->unit = 0;
-}
-
 int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 	       struct vd_error *err)
 {
@@ -302,7 +265,7 @@ int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 	u8 magic[4] = { 0 };
 	int ret = 0;
 
-	check_begin(check);
+	vd_check_begin(check);
 	if (check->flags & VD_CHECK_REPAIR && !file->writable)
 		return vd_fail(err, -EROFS, "the file is not open for writing");
 	if (kind == VDISK_SEG_VMDK_SESPARSE && check->flags & VD_CHECK_IF_MARKED)

@@ -104,12 +104,6 @@ struct vmdk_check {
 
 /* check.c */
 
-/*
- * Count a finding, and as repaired if it is @fixable by what the caller asked
- * for; tell it in words, unless there were too many of its kind.
- */
-void vmdk_found(struct vd_check *out, enum vd_finding kind, bool fixable, const char *fmt, ...)
-	__printf(4, 5);
 /* Is a repair of more than what a crash leaves asked for and possible? */
 bool vmdk_may_fix(const struct vmdk_check *c);
 /*
@@ -123,8 +117,6 @@ int vmdk_check_flush(struct vmdk_check *c);
 int vmdk_check_grow(struct vmdk_check *c, u64 pos, u64 end);
 /* Change @len bytes inside one sector of the file, and write that sector. */
 int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len);
-/* Tell the caller how far it is; -EINTR if that is enough. */
-int vmdk_check_progress(struct vd_check *out, struct vd_error *err, u64 done, u64 total);
 /* Raise the end of what is in use. */
 void vmdk_check_end(struct vd_check *out, u64 end);
 /* Tell that a repair changes @n grains from @grain on. */

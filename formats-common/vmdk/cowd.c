@@ -166,5 +166,5 @@ int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struc
 	    vd_overlap(file_pos, c->grain, gt.pos, COWD_GT_BYTES))
 		return vd_corrupt(seg, "COWD grain %llu is at sector %u, where no grain can be (file ends at byte %llu)",
 				  grain, gte, seg->file->size);
-	return vmdk_extent_grain(seg, file_pos, in_grain, len, ext);
+	return vd_extent_unit(seg, file_pos, in_grain, len, ext);
 }

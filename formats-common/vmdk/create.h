@@ -6,6 +6,12 @@
 #include "vdisk/error.h"
 #include "vdisk/file.h"
 
+/*
+ * Which format a parent has that is no VMDK. A key of this project: without it, what
+ * the guest wrote to the start of a raw parent would decide.
+ */
+#define VMDK_PARENT_FORMAT	"ddb.vdisk.parentFormat"
+
 #define VMDK_NEW_DESC_SECTORS	20U	/* what VMware gives an embedded descriptor */
 
 /**
@@ -32,6 +38,9 @@ struct vmdk_new {
  */
 bool vmdk_new_fits(const struct vmdk_new *new);
 bool cowd_new_fits(const struct vmdk_new *new);
+
+/* props.c: -EINVAL, with a sentence: no descriptor in UTF-8 can have that. */
+int vmdk_check_comment(const char *comment, struct vd_error *err);
 
 /* Lay it out in the empty @file. The header comes last. 0 or -errno. */
 int vmdk_new_write(struct vd_file *file, const struct vmdk_new *new, struct vd_error *err);

@@ -9,6 +9,7 @@
  */
 #include <linux/vdisk.h>
 #include "vdisk/caps.h"
+#include "create.h"
 #include "descriptor.h"
 
 #define MAX_KEYS 32
@@ -170,6 +171,9 @@ static const struct key keys[] = {
 	KEY("ddb.geometry.cylinders", take_number, geometry[0], 0, false),
 	KEY("ddb.geometry.heads", take_number, geometry[1], 0, false),
 	KEY("ddb.geometry.sectors", take_number, geometry[2], 0, false),
+	KEY("ddb.geometry.biosCylinders", take_number, bios[0], 0, false),
+	KEY("ddb.geometry.biosHeads", take_number, bios[1], 0, false),
+	KEY("ddb.geometry.biosSectors", take_number, bios[2], 0, false),
 	KEY("ddb.uuid", take_uuid, uuid, VMDK_HAVE_UUID, false),
 	KEY("ddb.uuid.image", take_uuid, image_uuid, VMDK_HAVE_IMAGE_UUID, false),
 	KEY("ddb.uuid.modification", take_mod_uuid, mod_uuid, VMDK_HAVE_MOD_UUID, false),
@@ -181,6 +185,7 @@ static const struct key keys[] = {
 	KEY("ddb.comment", take_text, comment, 0, false),
 	KEY("ddb.iofilters", take_text, filters, 0, false),
 	KEY("ddb.sidecars", take_text, sidecars, 0, false),
+	KEY(VMDK_PARENT_FORMAT, take_text, parent_format, 0, true),
 	KEY("ddb.logicalSectorSize", take_number, sector_size, 0, false),
 };
 
@@ -245,27 +250,35 @@ static bool value_encrypts(struct vmdk_text key, struct vmdk_text value)
 	return vmdk_text_has(value, "vmware:key/") || vmdk_text_has(value, "vmwarevmcrypt");
 }
 
-static int parse_key(struct parser *p, struct vmdk_text line)
+/* @line has no blanks around it. False: it is no key with a value. */
+static bool split_key(struct vmdk_text line, struct vmdk_text *key, struct vmdk_text *value)
 {
-	struct vmdk_text key = line, value, word;
-	char shown[VMDK_SHOW];
+	struct vmdk_text word;
 	u32 i;
 
 	for (i = 0; i < line.len && line.s[i] != '='; i++)
 		;
-	key.len = i;
-	key = vmdk_text_trim(key);
-	value = (struct vmdk_text) { line.s + i + 1, line.len - i - 1 };
-	word = key;
-	if (i == line.len || !key.len || vmdk_text_word(&word).len != key.len ||
-	    vmdk_text_has(key, "\""))
+	if (i == line.len)
+		return false;
+	*key = vmdk_text_trim((struct vmdk_text) { line.s, i });
+	*value = vmdk_text_trim((struct vmdk_text) { line.s + i + 1, line.len - i - 1 });
+	word = *key;
+	return key->len && vmdk_text_word(&word).len == key->len && !vmdk_text_has(*key, "\"");
+}
+
+static int parse_key(struct parser *p, struct vmdk_text line)
+{
+	struct vmdk_text key, value;
+	char shown[VMDK_SHOW];
+	u32 i;
+
+	if (!split_key(line, &key, &value))
 		return vd_fail(p->err, -EUCLEAN,
 			       "descriptor line %u is neither an extent nor a key with a value: '%s'",
 			       p->number, vmdk_text_show(line, shown));
 	if (key_encrypts(key) || value_encrypts(key, value))
 		return vmdk_encrypted(p->err);
 
-	value = vmdk_text_trim(value);
 	if (!unquote(&value) ||
 	    (vmdk_text_has(value, "\"") && !vmdk_text_begins(key, "ddb.")))
 		return vd_fail(p->err, -EUCLEAN, "descriptor line %u: quotes do not match: '%s'",
@@ -465,6 +478,21 @@ static bool looks_like_extent(struct vmdk_text line)
 
 /* --- lines --- */
 
+/* Without its end, and without what a reader does not see. */
+static struct vmdk_text bare_line(struct vmdk_text line)
+{
+	if (line.len && line.s[line.len - 1] == '\r')
+		line.len--;
+	return vmdk_text_trim(line);
+}
+
+bool vmdk_descriptor_key(struct vmdk_text line, struct vmdk_text *key, struct vmdk_text *value)
+{
+	line = bare_line(line);
+	return line.len && line.s[0] != '#' && !looks_like_extent(line) &&
+	       split_key(line, key, value);
+}
+
 static int parse_line(struct parser *p, struct vmdk_text line)
 {
 	u32 i;
@@ -491,40 +519,10 @@ static int parse_line(struct parser *p, struct vmdk_text line)
 	return parse_key(p, line);
 }
 
-static struct vmdk_text skip_bom(const char *text, size_t len)
-{
-	static const char bom[3] = { '\xef', '\xbb', '\xbf' };
-	struct vmdk_text t = { text, (u32)len };
-
-	if (len >= sizeof(bom) && !memcmp(text, bom, sizeof(bom))) {
-		t.s += sizeof(bom);
-		t.len -= (u32)sizeof(bom);
-	}
-	return t;
-}
-
-/* Up to the first NUL: some writers pad the file with them. */
-static struct vmdk_text next_line(struct vmdk_text *rest)
-{
-	struct vmdk_text line = *rest;
-	u32 i;
-
-	for (i = 0; i < rest->len && rest->s[i] && rest->s[i] != '\n'; i++)
-		;
-	line.len = i;
-	if (i < rest->len && rest->s[i]) {
-		rest->s += i + 1;
-		rest->len -= i + 1;
-	} else {
-		rest->len = 0;
-	}
-	return line;
-}
-
 /* A line, and what the next one may want to know of it. */
 static int parse_next(struct parser *p, struct vmdk_text *rest)
 {
-	struct vmdk_text line = next_line(rest);
+	struct vmdk_text line = vmdk_text_line(rest);
 	int ret;
 
 	/* Unless it is the last, @rest has gone on past its end. */
@@ -542,12 +540,12 @@ static int parse_next(struct parser *p, struct vmdk_text *rest)
 bool vmdk_descriptor_signature(const char *text, size_t len)
 {
 	static const char wanted[] = "#diskdescriptorfile";
-	struct vmdk_text rest = skip_bom(text, len);
+	struct vmdk_text rest = vmdk_text_begin(text, len);
 	struct vmdk_text line = { NULL, 0 };
 	u32 i, n = 0;
 
 	while (rest.len && !line.len) {
-		line = next_line(&rest);
+		line = vmdk_text_line(&rest);
 		if (line.len && line.s[line.len - 1] == '\r')
 			line.len--;
 		line = vmdk_text_trim(line);
@@ -605,7 +603,7 @@ int vmdk_descriptor_parse(const char *text, size_t len, struct vmdk_descriptor *
 	if (len > VMDK_CAP_DESCRIPTOR)
 		return vd_fail(err, -EOPNOTSUPP, "descriptor of %llu bytes, legal is at most %u",
 			       (u64)len, VMDK_CAP_DESCRIPTOR);
-	rest = skip_bom(text, len);
+	rest = vmdk_text_begin(text, len);
 	while (rest.len && rest.s[0]) {
 		ret = parse_next(&p, &rest);
 		if (ret)

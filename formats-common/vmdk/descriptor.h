@@ -39,6 +39,7 @@ struct vmdk_line {
 /**
  * struct vmdk_descriptor - everything that is understood
  * @bits: VMDK_HAVE_*
+ * @geometry, @bios: cylinders, heads, sectors; of the disk, and what its BIOS shows
  * @lines, @nr_lines: extent lines in guest address order
  * @version_at, @cid_at, @content_id_at, @mod_uuid_at: the digits themselves
  * @track_line: the line of changeTrackPath, with its end
@@ -55,6 +56,7 @@ struct vmdk_descriptor {
 	u32 cid;
 	u32 parent_cid;
 	u32 geometry[3];
+	u32 bios[3];
 	u32 sector_size;
 	u8 uuid[16];
 	u8 image_uuid[16];
@@ -64,6 +66,7 @@ struct vmdk_descriptor {
 	u8 content_id[16];
 	struct vmdk_text create_type;
 	struct vmdk_text parent_hint;
+	struct vmdk_text parent_format;
 	struct vmdk_text encoding;
 	struct vmdk_text ddb_encoding;
 	struct vmdk_text change_track;
@@ -93,6 +96,11 @@ bool vmdk_descriptor_signature(const char *text, size_t len);
  */
 int vmdk_descriptor_parse(const char *text, size_t len, struct vmdk_descriptor *out,
 			  struct vd_error *err);
+/*
+ * Is it a line with a key, of a text that parses? @line is without its LF. The
+ * value is as it stands there, with quotes if it has some.
+ */
+bool vmdk_descriptor_key(struct vmdk_text line, struct vmdk_text *key, struct vmdk_text *value);
 void vmdk_descriptor_free(struct vmdk_descriptor *d);
 void vmdk_descriptor_warn(struct vmdk_descriptor *d, const char *fmt, ...) __printf(2, 3);
 

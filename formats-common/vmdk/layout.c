@@ -7,11 +7,11 @@
 #include "vdisk/checked.h"
 #include "vdisk/layout.h"
 #include "descriptor.h"
+#include "embed.h"
 #include "vmdk.h"
 
 #define NO_CID 0xffffffffU
 #define LONG_CID_DIGITS 32U
-#define UUID_CHARS 36U
 
 static const char reason_tracked[] =
 	"change tracking is on: writes that it does not see would spoil incremental backups";
@@ -22,6 +22,7 @@ static const char reason_tracked[] =
  * @text, @base: the text, and where in the file it stands
  * @header: of the extent that holds the descriptor; NULL: a text file
  * @ro_reason: first reason not to write, NULL when there is none
+ * @flags: VD_IMAGE_*
  */
 struct answer {
 	struct vmdk_descriptor *d;
@@ -30,6 +31,7 @@ struct answer {
 	const struct vmdk_header *header;
 	struct vd_layout_builder *b;
 	const char *ro_reason;
+	u32 flags;
 };
 
 static void read_only(struct answer *a, const char *reason)
@@ -50,28 +52,30 @@ static vd_str add_string(struct answer *a, const char *s)
 
 /* --- createType --- */
 
-enum create_class { CREATE_KNOWN, CREATE_DEVICE };
+/* For a device or a raw device mapping. */
+#define CREATE_DEVICE	(1U << 31)
 
+/* @flags: VD_IMAGE_*, but for those that the lines tell; or CREATE_DEVICE */
 static const struct {
 	const char *name;
-	enum create_class class;
+	u32 flags;
 } create_types[] = {
-	{ "monolithicSparse", CREATE_KNOWN },
-	{ "monolithicFlat", CREATE_KNOWN },
-	{ "twoGbMaxExtentSparse", CREATE_KNOWN },
-	{ "2GbMaxExtentSparse", CREATE_KNOWN },
-	{ "twoGbMaxExtentFlat", CREATE_KNOWN },
-	{ "2GbMaxExtentFlat", CREATE_KNOWN },
-	{ "streamOptimized", CREATE_KNOWN },
-	{ "vmfs", CREATE_KNOWN },
-	{ "vmfsPreallocated", CREATE_KNOWN },
-	{ "vmfsEagerZeroedThick", CREATE_KNOWN },
-	{ "vmfsThick", CREATE_KNOWN },
-	{ "vmfsThin", CREATE_KNOWN },
-	{ "vmfsSparse", CREATE_KNOWN },
-	{ "seSparse", CREATE_KNOWN },
-	{ "vmfsSeSparse", CREATE_KNOWN },
-	{ "custom", CREATE_KNOWN },
+	{ "monolithicSparse", 0 },
+	{ "monolithicFlat", 0 },
+	{ "twoGbMaxExtentSparse", VD_IMAGE_SPLIT },
+	{ "2GbMaxExtentSparse", VD_IMAGE_SPLIT },
+	{ "twoGbMaxExtentFlat", VD_IMAGE_SPLIT },
+	{ "2GbMaxExtentFlat", VD_IMAGE_SPLIT },
+	{ "streamOptimized", VD_IMAGE_STREAM },
+	{ "vmfs", VD_IMAGE_ESX },
+	{ "vmfsPreallocated", VD_IMAGE_ESX },
+	{ "vmfsEagerZeroedThick", VD_IMAGE_ESX },
+	{ "vmfsThick", VD_IMAGE_ESX },
+	{ "vmfsThin", VD_IMAGE_ESX },
+	{ "vmfsSparse", VD_IMAGE_ESX },
+	{ "seSparse", VD_IMAGE_ESX },
+	{ "vmfsSeSparse", VD_IMAGE_ESX },
+	{ "custom", 0 },
 	{ "fullDevice", CREATE_DEVICE },
 	{ "partitionedDevice", CREATE_DEVICE },
 	{ "vmfsRDM", CREATE_DEVICE },
@@ -93,12 +97,14 @@ static int judge_create_type(struct answer *a, struct vd_error *err)
 	if (i == ARRAY_SIZE(create_types)) {
 		vmdk_descriptor_warn(a->d, "unknown createType '%s'", vmdk_text_show(type, shown));
 		read_only(a, "its createType is unknown");
-	} else if (create_types[i].class == CREATE_DEVICE) {
+	} else if (create_types[i].flags & CREATE_DEVICE) {
 		return vd_fail(err, -EOPNOTSUPP,
 			       "descriptor: createType %s stands for a device or a raw device mapping; attach that device itself",
 			       create_types[i].name);
+	} else {
+		a->flags |= create_types[i].flags;
 	}
-	if (vmdk_text_is(type, "streamOptimized"))
+	if (a->flags & VD_IMAGE_STREAM)
 		read_only(a, VMDK_REASON_COMPRESSED);
 	return 0;
 }
@@ -111,11 +117,9 @@ static int judge_create_type(struct answer *a, struct vd_error *err)
  */
 static int judge_parent(struct answer *a, struct vd_layout *head, struct vd_error *err)
 {
-	static const u8 none[16];
 	struct vmdk_descriptor *d = a->d;
 	bool by_cid = d->parent_cid != NO_CID;
-	bool by_uuid = d->have & VMDK_HAVE_PARENT_UUID &&
-		       memcmp(d->parent_uuid, none, sizeof(none));
+	bool by_uuid = d->have & VMDK_HAVE_PARENT_UUID && !vd_uuid_is_none(d->parent_uuid);
 
 	head->parent_cid = d->parent_cid;
 	if (d->parent_hint.len && !by_cid && !by_uuid)
@@ -126,31 +130,19 @@ static int judge_parent(struct answer *a, struct vd_layout *head, struct vd_erro
 	head->flags |= VD_LAYOUT_PARENT;
 	if (!d->parent_hint.len && !by_uuid)
 		vmdk_descriptor_warn(d, "the disk has a parent, but does not name its file");
-	head->parent_name = add_text(a, d->parent_hint);
+	vd_props_put_text(&head->props, VD_PROP_PARENT_NAME, add_text(a, d->parent_hint));
+	head->parent_format = add_text(a, d->parent_format);
 	return 0;
 }
 
-static bool add_uuid(const struct vmdk_descriptor *d, u32 bit, const u8 *from, u8 *to)
+/* Those that the text does not have are zeros. The image's has two spellings. */
+static void add_uuids(const struct vmdk_descriptor *d, struct vd_props *props)
 {
-	static const u8 none[16];
-
-	if (!(d->have & bit) || !memcmp(from, none, sizeof(none)))
-		return false;
-	memcpy(to, from, sizeof(none));
-	return true;
-}
-
-static void add_uuids(const struct vmdk_descriptor *d, struct vd_layout *head)
-{
-	if (add_uuid(d, VMDK_HAVE_IMAGE_UUID, d->image_uuid, head->uuid) ||
-	    add_uuid(d, VMDK_HAVE_UUID, d->uuid, head->uuid))
-		head->flags |= VD_LAYOUT_HAVE_UUID;
-	if (add_uuid(d, VMDK_HAVE_MOD_UUID, d->mod_uuid, head->mod_uuid))
-		head->flags |= VD_LAYOUT_HAVE_MOD_UUID;
-	if (add_uuid(d, VMDK_HAVE_PARENT_UUID, d->parent_uuid, head->parent_uuid))
-		head->flags |= VD_LAYOUT_HAVE_PARENT_UUID;
-	if (add_uuid(d, VMDK_HAVE_PARENT_MOD_UUID, d->parent_mod_uuid, head->parent_mod_uuid))
-		head->flags |= VD_LAYOUT_HAVE_PARENT_MOD_UUID;
+	vd_props_put_uuid(props, VD_PROP_UUID, d->uuid);
+	vd_props_put_uuid(props, VD_PROP_UUID, d->image_uuid);
+	vd_props_put_uuid(props, VD_PROP_MOD_UUID, d->mod_uuid);
+	vd_props_put_uuid(props, VD_PROP_PARENT_UUID, d->parent_uuid);
+	vd_props_put_uuid(props, VD_PROP_PARENT_MOD_UUID, d->parent_mod_uuid);
 }
 
 /* VirtualBox escapes line ends and the backslash itself. */
@@ -183,7 +175,8 @@ static int add_comment(struct answer *a, struct vd_layout *head, struct vd_error
 	plain = vd_zalloc(t.len);
 	if (!plain)
 		return vd_fail(err, -ENOMEM, "out of memory");
-	head->comment = vd_layout_add_str(a->b, plain, unescape(plain, t));
+	vd_props_put_text(&head->props, VD_PROP_COMMENT,
+			  vd_layout_add_str(a->b, plain, unescape(plain, t)));
 	vd_free(plain);
 	return 0;
 }
@@ -219,7 +212,7 @@ static u64 place(const struct answer *a, struct vmdk_text t)
 /* Its 32 digits are known to be there: where are the dashes? */
 static bool uuid_is_canonical(struct vmdk_text t)
 {
-	return t.len == UUID_CHARS && t.s[8] == '-' && t.s[13] == '-' && t.s[18] == '-' &&
+	return t.len == VD_UUID_CHARS && t.s[8] == '-' && t.s[13] == '-' && t.s[18] == '-' &&
 	       t.s[23] == '-';
 }
 
@@ -233,7 +226,7 @@ static void add_mod_uuid(struct answer *a, struct vd_layout *head)
 		return;
 	}
 	head->mod_uuid_pos = place(a, a->d->mod_uuid_at);
-	head->mod_uuid_len = UUID_CHARS;
+	head->mod_uuid_len = VD_UUID_CHARS;
 }
 
 /* What a writer of the disk replaces in the text. */
@@ -289,12 +282,14 @@ static int add_properties(struct answer *a, struct vd_error *err)
 	struct vmdk_descriptor *d = a->d;
 	int ret;
 
-	head->version = d->version;
+	vd_props_put(&head->props, VD_PROP_VERSION, d->version);
 	head->cid = d->cid;
 	if (d->have & VMDK_HAVE_CID)
 		head->flags |= VD_LAYOUT_HAVE_CID;
-	memcpy(head->geometry, d->geometry, sizeof(head->geometry));
-	add_uuids(d, head);
+	vd_props_put_chs(&head->props, VD_PROP_PCHS, d->geometry[0], d->geometry[1],
+			 d->geometry[2]);
+	vd_props_put_chs(&head->props, VD_PROP_LCHS, d->bios[0], d->bios[1], d->bios[2]);
+	add_uuids(d, &head->props);
 	head->subformat = add_text(a, d->create_type);
 	head->adapter = add_text(a, d->adapter);
 	head->encoding = add_text(a, d->encoding.len ? d->encoding : d->ddb_encoding);
@@ -316,6 +311,17 @@ static int add_properties(struct answer *a, struct vd_error *err)
 }
 
 /* --- extents --- */
+
+/* Nothing that will be written has to be given a place first. */
+static bool is_fixed(const struct vmdk_descriptor *d)
+{
+	u32 i;
+
+	for (i = 0; i < d->nr_lines; i++)
+		if (d->lines[i].kind != VDISK_SEG_RAW && d->lines[i].kind != VDISK_SEG_ZERO)
+			return false;
+	return true;
+}
 
 static void judge_line(struct answer *a, const struct vmdk_line *line)
 {
@@ -382,9 +388,13 @@ static int fill(struct answer *a, struct vd_error *err)
 		add_line(a, &a->d->lines[i], a->header && !i);
 	if (!ret)
 		ret = add_properties(a, err);
-	if (!ret)
-		judge_tracking(a);
-	return ret;
+	if (ret)
+		return ret;
+	judge_tracking(a);
+	if (is_fixed(a->d))
+		a->flags |= VD_IMAGE_FIXED;
+	vd_props_put(&vd_layout_head(a->b)->props, VD_PROP_FLAGS, a->flags);
+	return 0;
 }
 
 /* Texts that were collected on the way; then the block is whole. */
@@ -423,8 +433,8 @@ static int layout_build(struct vmdk_descriptor *d, const char *text,
 	return finish(&a, out, err);
 }
 
-static int layout_from_text(const char *text, u32 len, const struct vmdk_header *header,
-			    struct vd_layout **out, struct vd_error *err)
+int vmdk_layout_text(const char *text, u32 len, const struct vmdk_header *header,
+		     struct vd_layout **out, struct vd_error *err)
 {
 	struct vmdk_descriptor d;
 	int ret;
@@ -457,7 +467,7 @@ static int layout_text_file(struct vd_file *file, struct vd_layout **out, struct
 		ret = vd_fail(err, -EOPNOTSUPP, "descriptor of %llu bytes, legal is at most %u",
 			      file->size, VMDK_CAP_DESCRIPTOR);
 	else
-		ret = layout_from_text(text, len, NULL, out, err);
+		ret = vmdk_layout_text(text, len, NULL, out, err);
 	vd_free(text);
 	return ret;
 }
@@ -503,14 +513,22 @@ static int layout_hosted(struct vd_file *file, struct vd_layout **out, struct vd
 		ret = vd_fail(err, -EOPNOTSUPP, "descriptor is longer than %u bytes",
 			      VMDK_CAP_DESCRIPTOR);
 	else
-		ret = layout_from_text(text, len, &h, out, err);
+		ret = vmdk_layout_text(text, len, &h, out, err);
 	vd_free(text);
 	return ret;
 }
 
+/* What the header of a delta tells. */
+struct bare {
+	u64 size;
+	u32 kind;
+	u32 version;
+	const char *subformat;
+	bool unclean;
+};
+
 /* A delta of ESX without its descriptor: one extent, of an unknown parent. */
-static int layout_bare(u64 size, u32 kind, const char *subformat, bool unclean,
-		       struct vd_layout **out, struct vd_error *err)
+static int layout_bare(const struct bare *bare, struct vd_layout **out, struct vd_error *err)
 {
 	struct vd_layout_builder *b = vd_layout_begin(VDISK_FORMAT_VMDK);
 	static const char reason[] = "it was opened without its descriptor";
@@ -521,38 +539,53 @@ static int layout_bare(u64 size, u32 kind, const char *subformat, bool unclean,
 	if (!b)
 		return vd_fail(err, -ENOMEM, "out of memory");
 	head = vd_layout_head(b);
-	head->flags = VD_LAYOUT_RDONLY | VD_LAYOUT_WARNING | (unclean ? VD_LAYOUT_UNCLEAN : 0);
+	head->flags = VD_LAYOUT_RDONLY | VD_LAYOUT_WARNING;
+	if (bare->unclean)
+		head->flags |= VD_LAYOUT_UNCLEAN;
 	head->parent_cid = NO_CID;
-	head->subformat = vd_layout_add_str(b, subformat, strlen(subformat));
+	vd_props_put(&head->props, VD_PROP_VERSION, bare->version);
+	vd_props_put(&head->props, VD_PROP_FLAGS, VD_IMAGE_ESX);
+	head->subformat = vd_layout_add_str(b, bare->subformat, strlen(bare->subformat));
 	head->ro_reason = vd_layout_add_str(b, reason, sizeof(reason) - 1);
 	head->warning = vd_layout_add_str(b, warning, sizeof(warning) - 1);
-	vd_layout_add_seg(b, size, kind, VD_LSEG_SELF, 0, 0);
+	vd_layout_add_seg(b, bare->size, bare->kind, VD_LSEG_SELF, 0, 0);
 	return vd_layout_finish(b, out, err);
 }
 
 static int layout_cowd(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
 {
+	struct bare bare = {
+		.kind = VDISK_SEG_VMDK_COWD, .version = COWD_VERSION, .subformat = "vmfsSparse",
+	};
 	struct cowd c;
 	int ret;
 
 	ret = cowd_header_read(file, &c, err);
 	if (ret)
 		return ret;
-	return layout_bare(c.capacity, VDISK_SEG_VMDK_COWD, "vmfsSparse", c.unclean, out, err);
+	bare.size = c.capacity;
+	bare.unclean = c.unclean;
+	return layout_bare(&bare, out, err);
 }
 
 static int layout_sesparse(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
 {
+	struct bare bare = {
+		.kind = VDISK_SEG_VMDK_SESPARSE, .version = SESPARSE_VERSION >> 32,
+		.subformat = "seSparse",
+	};
 	struct sesparse s;
 	int ret;
 
 	ret = sesparse_header_read(file, &s, err);
 	if (ret)
 		return ret;
-	return layout_bare(s.capacity, VDISK_SEG_VMDK_SESPARSE, "seSparse", false, out, err);
+	bare.size = s.capacity;
+	return layout_bare(&bare, out, err);
 }
 
-static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+/* What kind of file is it? */
+static int layout_any(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
 {
 	u8 magic[8] = { 0 };
 	int ret = 0;
@@ -574,8 +607,55 @@ static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_e
 	return layout_text_file(file, out, err);
 }
 
+static int vmdk_layout(struct vd_file *file, struct vd_layout **out, struct vd_error *err)
+{
+	int ret = layout_any(file, out, err);
+
+	if (!ret)
+		vd_props_put(&(*out)->props, VD_PROP_FILE_SIZE, file->size);
+	return ret;
+}
+
+#define CHECKED (VD_CAN_READ | VD_CAN_CHECK)
+#define WRITTEN (VD_CAN_READ | VD_CAN_WRITE | VD_CAN_CHECK | VD_CAN_REPAIR)
+#define ALL (WRITTEN | VD_CAN_CREATE)
+
+static const struct vd_support vmdk_support[] = {
+	{ "VMDK monolithicSparse", "monolithicSparse sparse", ALL, NULL },
+	{ "VMDK twoGbMaxExtentSparse", "twoGbMaxExtentSparse", ALL, NULL },
+	{ "VMDK monolithicFlat", "monolithicFlat", ALL & ~VD_CAN_REPAIR, NULL },
+	{ "VMDK twoGbMaxExtentFlat", "twoGbMaxExtentFlat", ALL & ~VD_CAN_REPAIR, NULL },
+	{ "VMDK vmfs", "vmfs", ALL & ~VD_CAN_REPAIR, "the flat file beside it" },
+	{ "VMDK vmfsThin, thick kinds",
+	  "vmfsThin vmfsThick vmfsPreallocated vmfsEagerZeroedThick", WRITTEN & ~VD_CAN_REPAIR,
+	  "the flat file beside it" },
+	{ "VMDK custom, FLAT and SPARSE mixed", "custom", WRITTEN, NULL },
+	{ "VMDK with ZERO, RDONLY, NOACCESS", NULL, CHECKED, NULL },
+	{ "VMDK streamOptimized", "streamOptimized", CHECKED, "footer or front directory" },
+	{ "VMDK vmfsSparse (COWD)", "vmfsSparse", ALL, "opened by its descriptor" },
+	{ "VMDK seSparse, vmfsSeSparse", "seSparse vmfsSeSparse", CHECKED, "closed cleanly" },
+	{ "VMDK deltas of any of these", NULL, ALL, "chains of up to 64 images; the top is written" },
+	{ NULL },
+};
+
+/* Not all that the probe accepts: a descriptor may begin with blank lines. */
+static const struct vd_magic vmdk_magic[] = {
+	{ 0, 4, "KDMV" },
+	{ 0, 4, "kdmv" },
+	{ 0, 4, "COWD" },
+	{ 0, 8, "\xbe\xba\xfe\xca\0\0\0\0" },
+	{ 0, 6, "# Disk" },
+	{ 0, 7, "version" },
+	{ 0, 0, NULL }
+};
+
 const struct vd_format_user vmdk_user = {
+	.support = vmdk_support,
 	.layout = vmdk_layout,
 	.extent = vmdk_extent_state,
 	.check = vmdk_check,
+	.magic = vmdk_magic,
+	.set_props = vmdk_set_props,
+	.renamed = vmdk_renamed,
+	.put_text = vmdk_embed_replace,
 };

@@ -14,22 +14,14 @@
 #include "vdisk/format.h"
 #include "vmdk.h"
 
-int vmdk_extent_grain(struct vd_segment *seg, u64 file_pos, u64 in_grain, u64 len,
-		      struct vd_extent *ext)
-{
-	u64 end = vd_ceil_shift(READ_ONCE(seg->file->size), VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
-	u64 pos = file_pos + in_grain;
-
-	if (pos >= end)
-		return vd_extent_zero(ext, len);
-	return vd_extent_data(ext, seg->file, pos, min(len, end - pos));
-}
-
 /* Does [pos, pos + len) keep clear of header, descriptor and directories? */
 static bool vmdk_clear(const struct vmdk_sparse *v, u64 pos, u64 len)
 {
 	u32 i;
 
+	/* Nearly always all of them are at the file's start. */
+	if (pos >= v->taken_end)
+		return true;
 	for (i = 0; i < VMDK_RANGES; i++)
 		if (vd_overlap(v->taken[i].pos, v->taken[i].len, pos, len))
 			return false;
@@ -137,5 +129,5 @@ int vmdk_sparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags
 				  seg->file->size);
 	if (seg->packed)
 		return vmdk_extent_packed(seg, v, pos - in_grain, file_pos, len, ext);
-	return vmdk_extent_grain(seg, file_pos, in_grain, len, ext);
+	return vd_extent_unit(seg, file_pos, in_grain, len, ext);
 }

@@ -206,7 +206,7 @@ static int sesparse_allocated(struct vd_segment *seg, const struct sesparse *s, 
 	if (file_pos >= seg->file->size)
 		return vd_corrupt(seg, "SESparse grain %llu is at byte %llu, past the file's %llu",
 				  grain, file_pos, seg->file->size);
-	return vmdk_extent_grain(seg, file_pos, in_grain, len, ext);
+	return vd_extent_unit(seg, file_pos, in_grain, len, ext);
 }
 
 int sesparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,

@@ -35,9 +35,51 @@ bool vmdk_text_has(struct vmdk_text t, const char *word)
 	return false;
 }
 
+bool vmdk_text_fits(struct vmdk_text encoding, struct vmdk_text s)
+{
+	u32 i;
+
+	if (!encoding.len || vmdk_text_begins(encoding, "utf-8") ||
+	    vmdk_text_begins(encoding, "utf8"))
+		return true;
+	for (i = 0; i < s.len; i++)
+		if ((u8)s.s[i] >= 0x80)
+			return false;
+	return true;
+}
+
 bool vmdk_text_same(struct vmdk_text a, struct vmdk_text b)
 {
 	return a.len == b.len && (!a.len || !memcmp(a.s, b.s, a.len));
+}
+
+struct vmdk_text vmdk_text_begin(const char *text, size_t len)
+{
+	static const char bom[3] = { '\xef', '\xbb', '\xbf' };
+	struct vmdk_text t = { text, (u32)len };
+
+	if (len >= sizeof(bom) && !memcmp(text, bom, sizeof(bom))) {
+		t.s += sizeof(bom);
+		t.len -= (u32)sizeof(bom);
+	}
+	return t;
+}
+
+struct vmdk_text vmdk_text_line(struct vmdk_text *rest)
+{
+	struct vmdk_text line = *rest;
+	u32 i;
+
+	for (i = 0; i < rest->len && rest->s[i] && rest->s[i] != '\n'; i++)
+		;
+	line.len = i;
+	if (i < rest->len && rest->s[i]) {
+		rest->s += i + 1;
+		rest->len -= i + 1;
+	} else {
+		rest->len = 0;
+	}
+	return line;
 }
 
 struct vmdk_text vmdk_text_trim(struct vmdk_text t)

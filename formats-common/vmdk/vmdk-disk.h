@@ -148,4 +148,20 @@ struct sesparse_disk_volatile {
 } __attribute__((packed));
 static_assert(sizeof(struct sesparse_disk_volatile) == 32, "volatile header");
 
+/*
+ * Ours: last sector of a second place of the descriptor, which a header names only while
+ * the first one is being written (embed.c). Behind the text's NUL, so nobody reads it.
+ */
+#define VMDK_MOVED_MAGIC	"\nvdisk: moved \n\n"
+
+struct vmdk_disk_moved {
+	__u8 magic[16];
+	__le64 self;		/* sector of the place that this is the end of */
+	__le64 home;		/* sectors: where the descriptor belongs */
+	__le64 home_size;
+	__le64 file_size;	/* bytes without the second place; 0: it is inside the first */
+	__u8 pad[464];
+} __attribute__((packed));
+static_assert(sizeof(struct vmdk_disk_moved) == 512, "record is one sector");
+
 #endif /* VMDK_DISK_H */

@@ -228,9 +228,12 @@ int vmdk_header_read(struct vd_file *file, struct vmdk_header *out, struct vd_er
 static void vmdk_sparse_init(struct vmdk_sparse *v, struct vd_segment *seg)
 {
 	const struct vmdk_header *h = &v->header;
+	u32 i;
 
 	v->reader = VMDK_READER_SPARSE;
 	vmdk_taken(h, v->taken);
+	for (i = 0; i < VMDK_RANGES; i++)
+		v->taken_end = max(v->taken_end, v->taken[i].pos + v->taken[i].len);
 	v->dirs[0] = (struct vd_table) { seg->meta, seg->file, h->gd_pos, h->nr_gts };
 	v->dirs[1] = (struct vd_table) { seg->meta, seg->file, h->rgd_pos, h->nr_gts };
 	v->nr_dirs = h->rgd_pos ? 2 : 1;

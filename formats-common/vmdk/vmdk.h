@@ -84,7 +84,7 @@ enum vmdk_reader {
  * struct vmdk_sparse - priv of a hosted sparse extent; but for @space constant
  *	after open
  * @dirs, @nr_dirs: the directory, then the redundant one
- * @taken: see struct vmdk_range
+ * @taken: see struct vmdk_range; @taken_end: where the last of them ends
  * @max_packed: compressed: most bytes that a grain and its marker may take
  * @space: valid once begin_alloc has run
  */
@@ -95,6 +95,7 @@ struct vmdk_sparse {
 	u32 nr_dirs;
 	u32 max_packed;
 	struct vmdk_range taken[VMDK_RANGES];
+	u64 taken_end;
 	struct vd_space space;
 };
 
@@ -176,14 +177,6 @@ int vmdk_sparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags
 int cowd_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struct vd_extent *ext);
 int sesparse_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags,
 		 struct vd_extent *ext);
-
-/*
- * map.c: answer with the rest of a grain that is stored plainly at @file_pos +
- * @in_grain. A writer may have cut the last grain of a file short: what lies
- * past the end is zeros.
- */
-int vmdk_extent_grain(struct vd_segment *seg, u64 file_pos, u64 in_grain, u64 len,
-		      struct vd_extent *ext);
 /* map.c: may a table, a grain lie there? Header, descriptor and directories are taken. */
 bool vmdk_table_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 pos);
 bool vmdk_grain_ok(const struct vd_segment *seg, const struct vmdk_sparse *v, u64 file_pos);
@@ -244,11 +237,24 @@ const char *vmdk_header_reason(const struct vmdk_header *h);
 bool vmdk_header_tracked(const struct vmdk_header *h);
 int vmdk_extent_state(struct vd_file *file, u32 kind, struct vd_extent_state *out,
 		      struct vd_error *err);
-/* User space only: probe.c, layout.c, check.c. */
+/* User space only: probe.c, layout.c, check.c, rename.c. */
 struct vd_check;
 int vmdk_probe(struct vd_file *file, struct vd_probe *out);
 int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 	       struct vd_error *err);
+struct vd_layout;
+/* What the text of a descriptor says. @header: of the extent around it, or NULL. */
+int vmdk_layout_text(const char *text, u32 len, const struct vmdk_header *header,
+		     struct vd_layout **out, struct vd_error *err);
+/* props.c */
+struct vd_content;
+struct vd_props;
+int vmdk_set_props(struct vd_file *file, const struct vd_layout *now,
+		   const struct vd_props *want, const char *pool, struct vd_content *out,
+		   struct vd_error *err);
+struct vd_new_names;
+int vmdk_renamed(struct vd_file *file, const struct vd_new_names *names, char **text, u32 *len,
+		 struct vd_error *err);
 extern const struct vd_format_user vmdk_user;
 
 #endif /* VMDK_H */

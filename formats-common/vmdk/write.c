@@ -78,13 +78,10 @@ int vmdk_sparse_begin(struct vd_segment *seg)
 {
 	struct vmdk_sparse *v = seg->priv;
 	struct vmdk_scan scan;
-	u64 end = v->header.data_pos;
 	int ret;
 	u32 i;
 
-	for (i = 0; i < VMDK_RANGES; i++)
-		end = max(end, v->taken[i].pos + v->taken[i].len);
-	ret = vmdk_scan_begin(&scan, seg, end);
+	ret = vmdk_scan_begin(&scan, seg, max(v->header.data_pos, v->taken_end));
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < v->nr_dirs; i++)

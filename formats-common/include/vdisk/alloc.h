@@ -14,7 +14,11 @@
  *
  * Lock order, outermost first: the chain's alloc_lock (reservation, discard,
  * begin, end), commit_lock (one commit), flush_lock (one file flush), the
- * spinlock of spaces and tokens, the metadata cache's.
+ * spinlock of spaces and tokens, the metadata cache's. The spinlocks of resolved
+ * extents (core/resolve.h) are the innermost, and one is held at a time.
+ *
+ * What the map says of a range changes only under a token that covers it: the end
+ * of the token is where answers that were remembered are dropped.
  */
 #ifndef VDISK_ALLOC_H
 #define VDISK_ALLOC_H
@@ -25,6 +29,7 @@
 
 /* struct vd_alloc.flags */
 #define VD_ALLOC_ZEROED	(1U << 0)	/* the reserved range reads as zeros */
+#define VD_ALLOC_CHOOSY	(1U << 1)	/* to the backend: vd_try_reserve() */
 
 /* Somebody to be called, without sleeping, when a token has ended. */
 struct vd_waiter {
@@ -75,7 +80,13 @@ bool vd_begun(const struct vd_chain *chain);	/* any context */
 int vd_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
 	       struct vd_waiter *waiter);
 /*
- * After @error -ENOSPC and the like: what was freed lately may be room, once a
+ * As vd_reserve(), but -EXFULL where there is only a place that others frown at, and a
+ * better one is coming: vd_make_room(), then vd_reserve(), which takes what there is.
+ */
+int vd_try_reserve(struct vd_chain *chain, u64 pos, u64 len, struct vd_alloc *alloc,
+		   struct vd_waiter *waiter);
+/*
+ * After @error -ENOSPC and the like or -EXFULL: what was freed lately may be room, once a
  * commit has unmapped it and nobody uses it. True if it is worth another try. The
  * caller has left (vd_io_leave()), or would be whom it waits for. May sleep.
  */
@@ -137,6 +148,36 @@ void vd_set_failed(struct vd_chain *chain);
  */
 int vd_end_write(struct vd_chain *chain);
 
+/**
+ * struct vd_pack - moving units into free space, so that a file can end earlier
+ * @go_on: called now and then with units moved and to be moved; false stops it soon.
+ *	NULL: go on
+ * @buf, @size: for copies, a multiple of 4096 bytes, aligned for direct I/O
+ * @memory: bytes that it may take for itself; a larger image is left alone
+ * @always: also if nothing was allocated or freed since the image was opened
+ * @moved: units that have moved
+ * @left: it has stopped before its end, and can be called again
+ *
+ * All but the last two are the caller's.
+ */
+struct vd_pack {
+	bool (*go_on)(void *ctx, u64 moved, u64 total);
+	void *ctx;
+	void *buf;
+	u32 size;
+	u64 memory;
+	bool always;
+	u64 moved;
+	bool left;
+};
+
+/*
+ * Fill what discards have left free in files of formats that want none of it. Nobody
+ * writes meanwhile, but there may be readers; vd_end_write() then makes the file shorter.
+ * May sleep. 0 or -errno; wherever it ends, nothing is lost.
+ */
+int vd_fill_holes(struct vd_chain *chain, struct vd_pack *pack);
+
 /*
  * Every transfer to or from a file enters before it maps and leaves when it has
  * ended; what it may have seen in the map is not used for anything else before.
@@ -150,6 +191,7 @@ void vd_io_leave(struct vd_chain *chain, unsigned int cookie);
 /**
  * struct vd_space - where new things go in a file that grows
  * @file: borrowed
+ * @base: places are aligned relative to this byte; 0 unless the backend sets it
  * @end: first byte that nothing refers to or has reserved
  * @limit: first byte that the format cannot refer to
  * @zeroed: bytes from here on have not been written since the file grew, and have space
@@ -162,6 +204,7 @@ void vd_io_leave(struct vd_chain *chain, unsigned int cookie);
  */
 struct vd_space {
 	struct vd_file *file;
+	u64 base;
 	u64 end;
 	u64 limit;
 	u64 zeroed;
@@ -177,9 +220,9 @@ void vd_space_init(struct vd_chain *chain, struct vd_space *space, struct vd_fil
 /* Forget the free list; before the memory of @space goes. */
 void vd_space_release(struct vd_space *space);
 /*
- * A place of up to @len bytes, a multiple of @unit, at a multiple of @align; *@len
- * says how much it became. The file has grown durably, and has the space. May
- * sleep. 0, -ENOSPC and the like.
+ * A place of up to @len bytes, a multiple of @unit, at a multiple of @align past the
+ * space's base; *@len says how much it became. The file has grown durably, and has the
+ * space. May sleep. 0, -ENOSPC and the like.
  */
 int vd_space_take(struct vd_chain *chain, struct vd_space *space, u64 unit, u64 align, u64 *pos,
 		  u64 *len, bool *zeroed);
@@ -197,8 +240,18 @@ void vd_space_free(struct vd_chain *chain, struct vd_space *space, u64 pos, u64 
  * copies of a table would leave both, and nobody could tell which is right.
  */
 bool vd_space_pending(struct vd_chain *chain, const struct vd_space *space, u64 guest, u64 len);
+/* Is any place on its way from one use to the next? */
+bool vd_space_coming(struct vd_chain *chain);
+/*
+ * Nothing is free any more, and @end is what it says; before the backend tells anew. Only
+ * while nothing that was freed is on its way.
+ */
+void vd_space_forget(struct vd_chain *chain, struct vd_space *space, u64 end);
 /* The file ends at @end at least, durably, with space up to there. */
 int vd_space_cover(struct vd_chain *chain, struct vd_space *space, u64 end);
+
+/* Is it want of space? */
+bool vd_no_space(int error);
 
 /* Write a few bytes of a header and make them durable. */
 int vd_mark(struct vd_chain *chain, struct vd_file *file, u64 pos, const void *buf, u32 len);
@@ -221,5 +274,13 @@ int vd_mark(struct vd_chain *chain, struct vd_file *file, u64 pos, const void *b
 #define VD_BUG_NO_TOKEN		(1U << 13)	/* nobody is told of others' tokens */
 /* Those that take a failing allocation. */
 #define VD_BUG_FORGET		(1U << 14)	/* what could not be remembered is not waited for */
+/* Those that take parents. */
+#define VD_BUG_STALE_EXTENT	(1U << 15)	/* a token's end drops no resolved extent */
+#define VD_BUG_STALE_WALK	(1U << 16)	/* what a walk found is remembered, come what may */
+/* Those of formats that count places, or move them. */
+#define VD_BUG_LATE_COUNTER	(1U << 17)	/* the counter comes after the map */
+#define VD_BUG_FREE_ENTRY	(1U << 18)	/* what is discarded shows the parent */
+#define VD_BUG_EARLY_MOVE	(1U << 19)	/* a map shows the copy before it is made */
+#define VD_BUG_EARLY_PUNCH	(1U << 20)	/* what was copied is punched at once */
 
 #endif /* VDISK_ALLOC_H */

@@ -21,6 +21,8 @@
 #define VD_META_RESERVE		24		/* owned from open: progress without memory */
 #define VD_META_MAX_BLOCKS	8192		/* 32 MiB */
 
+#define VD_RESOLVE_BYTES	(128U << 10)	/* resolved extents of a chain, if it has parents */
+
 /* How much of a file is made at once: writing into it needs no flush of its own. */
 #define VD_GROW_CHUNK		(16U << 20)
 #define VD_GROW_CHUNK_MAX	(64U << 20)

@@ -38,6 +38,9 @@ enum vd_finding {
  *	NULL. A repair that is stopped leaves an image that is no worse.
  * @changed: told [pos, pos + len) of the extent, for each part that a repair of
  *	damage changes, or without REPAIR would change. May be NULL
+ * @save: called before a repair of damage writes: keep [pos, pos + len) of the file, which
+ *	may change; an error stops it. May be NULL
+ * @random: for a repair that makes new UUIDs: two
  * @found: findings of each kind
  * @repaired: how many of them were (or without REPAIR: would be) repaired
  * @units, @used_units: allocation units of the extent, and how many have a
@@ -49,14 +52,16 @@ enum vd_finding {
  * @altered: how often @changed was, or would have been, told of VD_CHANGE_ALTERED
  * @lone: tables that only one of two directories has
  *
- * All but the first five fields are set by the check, from 0.
+ * All but the first seven fields are set by the check, from 0.
  */
 struct vd_check {
 	unsigned int flags;
 	void (*report)(void *ctx, enum vd_finding kind, const char *text);
 	bool (*progress)(void *ctx, u64 done, u64 total);
 	void (*changed)(void *ctx, enum vd_change how, u64 pos, u64 len);
+	int (*save)(void *ctx, struct vd_file *file, u64 pos, u64 len, struct vd_error *err);
 	void *ctx;
+	u8 random[32];
 	u64 found[VD_FINDING_CORRUPT + 1];
 	u64 repaired[VD_FINDING_CORRUPT + 1];
 	u64 units;
@@ -69,5 +74,15 @@ struct vd_check {
 };
 
 #define VD_CHECK_REPORTS 20
+
+/* For backends. */
+
+/* All that the check sets, to 0. */
+void vd_check_begin(struct vd_check *check);
+/* One finding; @fixable: a repair takes care of it, if that is asked for. */
+void vd_check_found(struct vd_check *check, enum vd_finding kind, bool fixable,
+		    const char *fmt, ...) __printf(4, 5);
+/* -EINTR: stop. */
+int vd_check_progress(struct vd_check *check, struct vd_error *err, u64 done, u64 total);
 
 #endif /* VDISK_CHECK_H */

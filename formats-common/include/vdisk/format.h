@@ -24,6 +24,7 @@
 
 struct vd_alloc;
 struct vd_chain;
+struct vd_pack;
 
 /**
  * struct vd_segment - one reader over one file
@@ -39,13 +40,17 @@ struct vd_chain;
  * @packed: set by open: map may answer PACKED (such a file is read buffered)
  * @max_unit: set by open when @packed: largest unpacked unit
  * @unit: set by open: allocation unit in bytes, for io_opt and discard; 0 none
+ * @unaligned: set by open: data may begin anywhere (such a file is read buffered)
  * @chain: whose segment it is
  * @writable: set by open: this reader can write (VD_CAP_WRITE says some can)
- * @alloc_begun: begin_alloc succeeded; under the chain's alloc_lock
+ * @begun: begin_write succeeded; under the chain's alloc_lock
+ * @refused: it said -EUCLEAN; same lock
+ * @alloc_begun: begin_alloc succeeded; same lock
  * @alloc_ending: end_write was tried since: its mark may be gone; same lock
  * @priv: the backend's, freed by its close
  *
- * Constant after open but for @alloc_begun and @alloc_ending, so map needs no lock.
+ * Constant after open but for @begun, @refused, @alloc_begun and @alloc_ending, so map
+ * needs no lock.
  */
 struct vd_segment {
 	u32 image;
@@ -60,8 +65,11 @@ struct vd_segment {
 	bool packed;
 	u32 max_unit;
 	u32 unit;
+	bool unaligned;
 	struct vd_chain *chain;
 	bool writable;
+	bool begun;
+	bool refused;
 	bool alloc_begun;
 	bool alloc_ending;
 	void *priv;
@@ -102,6 +110,8 @@ struct vd_format_user;
  * With VD_CAP_ALLOC, for writable segments of the top image; positions relative
  * to the segment, all but publish called with the chain's alloc_lock held:
  *
+ * @begin_write: once, before anything of the image changes: may it be written, which
+ *	space is in use? NULL: nothing to ask
  * @begin_alloc: before the first allocation: find the end of what the tables
  *	refer to, make the mark of use durable.
  * @reserve: find a place for a prefix of the units of [pos, pos + len), @pos at a
@@ -115,6 +125,8 @@ struct vd_format_user;
  *	that have no place must read zeros too. -EOPNOTSUPP: not in this image.
  *	-EBUSY: a commit first.
  * @end_write: remove the mark of use, durably. Everything else is.
+ * @fill_holes: move units into free space below, see vd_fill_holes(). NULL: there is no
+ *	need for it
  * @space: where the segment's new units go; what end_write may cut off.
  */
 struct vd_format {
@@ -132,11 +144,13 @@ struct vd_format {
 	int (*unpack)(struct vd_segment *seg, const struct vd_extent *ext, const void *raw,
 		      u32 len, struct vd_payload *out);
 
+	int (*begin_write)(struct vd_segment *seg);
 	int (*begin_alloc)(struct vd_segment *seg);
 	int (*reserve)(struct vd_segment *seg, u64 pos, u64 len, struct vd_alloc *alloc);
 	void (*publish)(struct vd_segment *seg, struct vd_alloc *alloc);
 	int (*discard)(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, u64 *done);
 	int (*end_write)(struct vd_segment *seg);
+	int (*fill_holes)(struct vd_segment *seg, struct vd_pack *pack);
 	struct vd_space *(*space)(struct vd_segment *seg);
 
 	const struct vd_format_user *user;
@@ -151,6 +165,8 @@ struct vd_format {
 const struct vd_format *vd_format_get(u32 id);
 void vd_format_put(const struct vd_format *fmt);
 const char *vd_format_name(u32 id);	/* NULL: no such id */
+/* Of enum vdisk_segment_kind, for people; NULL: no such kind. */
+const char *vd_kind_name(u32 kind);
 
 #ifdef VD_USER
 const struct vd_format *const *vd_formats(void);	/* NULL-terminated */
@@ -186,7 +202,15 @@ static inline int vd_extent_data(struct vd_extent *ext, struct vd_file *file, u6
 	return 0;
 }
 
+/*
+ * [@in_unit, @in_unit + @len) of a unit that begins at @unit_pos of the segment's file,
+ * before its end. What a writer cut off reads as zeros.
+ */
+int vd_extent_unit(const struct vd_segment *seg, u64 unit_pos, u64 in_unit, u64 len,
+		   struct vd_extent *ext);
+
 extern const struct vd_format vd_format_raw;
 extern const struct vd_format vd_format_vmdk;
+extern const struct vd_format vd_format_vdi;
 
 #endif /* VDISK_FORMAT_H */

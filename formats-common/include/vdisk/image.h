@@ -25,11 +25,13 @@ struct vd_image {
  * @unit: largest allocation unit of the top image, 0 if none
  * @max_unit: largest packed unit in the chain, 0 if nothing is packed
  * @writer: what writing needs; NULL when no segment of the top can be written
+ * @resolve: what was found below the top; NULL without parents
  *
- * Immutable after open but for @meta and @writer, so readers take no lock of
+ * Immutable after open but for @meta, @writer and @resolve, so readers take no lock of
  * the chain. The owner closes it after the last reader left.
  */
 struct vd_writer;
+struct vd_resolve;
 
 struct vd_chain {
 	u64 size;
@@ -41,6 +43,7 @@ struct vd_chain {
 	struct vd_segment *segs;
 	struct vd_meta *meta;
 	struct vd_writer *writer;
+	struct vd_resolve *resolve;
 };
 
 /**
@@ -51,7 +54,11 @@ struct vd_chain {
  * @patches: bytes that change, durably, before anything else does
  * @meta_blocks, @grow_chunk: for tests: blocks of the metadata cache, bytes that
  *	a file grows by; 0: the defaults
+ * @resolve_sets: for tests: sets of the table of resolved extents, rounded down to
+ *	a power of two, but two at least; 0: the default; VD_RESOLVE_NONE: no table
  */
+#define VD_RESOLVE_NONE	U32_MAX
+
 struct vd_chain_desc {
 	struct vd_file **files;
 	u32 nr_files;
@@ -63,6 +70,7 @@ struct vd_chain_desc {
 	u32 nr_patches;
 	u32 meta_blocks;
 	u32 grow_chunk;
+	u32 resolve_sets;
 };
 
 /*
