@@ -6,7 +6,7 @@ UNITSRC := $(wildcard tools/testing/unit/test-*.c)
 GUESTSRC := $(wildcard tools/testing/selftests/vdisk/test-*.c)
 GUESTLIB := $(filter-out $(GUESTSRC),$(wildcard tools/testing/selftests/vdisk/*.c))
 
-.PHONY: unit unit-plain unit-tsan guest-tests crash crash-bin evidence prove mutants mutants-bin fuzz differ differ-bin
+.PHONY: unit unit-plain unit-tsan guest-tests suites-bin crash crash-bin evidence prove mutants mutants-bin fuzz differ differ-bin
 
 # --- unit tests ---
 # Each opens its images through again/, which can open them once more with faults.
@@ -36,7 +36,7 @@ $(BUILD)/unit-plain/%: tools/testing/unit/%.c $(UNITHDR) $(AGAIN:%=$(BUILD)/unit
 	$(CC) $(UTFLAGS) $(PLAIN) $(UTWRAP) -o $@ $< $(filter %.o,$^) $(BUILD)/libvdisk.a -lcmocka -lz
 
 # Those that have threads, again.
-TSANBIN := $(addprefix $(BUILD)/unit-tsan/test-,meta threads)
+TSANBIN := $(addprefix $(BUILD)/unit-tsan/test-,meta threads resolve)
 unit-tsan: $(TSANBIN)
 $(BUILD)/unit-tsan/%: tools/testing/unit/%.c $(wildcard tools/testing/unit/*.h) $(BUILD)/libvdisk-tsan.a
 	@mkdir -p $(@D)
@@ -56,10 +56,16 @@ $(BUILD)/crash-asan: $(CRASHDEP) $(BUILD)/libvdisk-asan.a
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
 		$(CRASHINC) -o $@ $(CRASHSRC) $(BUILD)/libvdisk-asan.a -lcmocka -lz
 
+# --- what depth costs ---
+.PHONY: depth-bin
+depth-bin: $(BUILD)/depth
+$(BUILD)/depth: tools/testing/depth/depth.c $(wildcard tools/testing/unit/*.h) $(BUILD)/libvdisk.a
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(VDINC) -Itools/testing/unit -o $@ $< $(BUILD)/libvdisk.a -lcmocka -lz
+
 # --- mutants ---
 # The backends with removable checks, and what is run without each of them.
 MUTDIR  := $(BUILD)/mutants
-MUTSRC  := $(wildcard formats-common/raw/*.c formats-common/vmdk/*.c)
+MUTSRC  := $(wildcard $(FORMATS:%=formats-common/%/*.c))
 MUTOBJ  := $(MUTSRC:%.c=$(MUTDIR)/obj/%.o) $(MUTDIR)/obj/keep.o
 MUTREST := $(filter-out $(MUTSRC:%.c=$(BUILD)/user/%.o),$(LIBOBJ))
 MUTBIN  := $(UNITSRC:tools/testing/unit/%.c=$(MUTDIR)/%)
@@ -109,8 +115,8 @@ $(1)/fuzz-%: $(1)/obj/$(FUZZDIR)/target-%.o $(FUZZSRC:%.c=$(1)/obj/%.o) $(LIBSRC
 	$$(FUZZCC) $(subst -no-link,,$(2)) -fsanitize=undefined -pthread -o $$@ $$^ -lz
 endef
 $(eval $(call fuzz_rules,$(BUILD)/fuzz,$(FUZZSAN)))
-$(BUILD)/fuzz/seeds: $(FUZZDIR)/tool-seeds.c $(FUZZDIR)/fz-input.c $(wildcard tools/testing/unit/*.h) \
-		$(FUZZDIR)/fz-input.h $(BUILD)/libvdisk.a
+$(BUILD)/fuzz/seeds: $(wildcard $(FUZZDIR)/tool-seeds*.[ch]) $(FUZZDIR)/fz-input.c \
+		$(wildcard tools/testing/unit/*.h) $(FUZZDIR)/fz-input.h $(BUILD)/libvdisk.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(VDINC) -Itools/testing/unit -I$(FUZZDIR) -o $@ \
 		$(filter %.c,$^) $(BUILD)/libvdisk.a -lcmocka -lz
@@ -127,8 +133,8 @@ fuzz-mutant: $(BUILD)/fuzz/fuzz-$(TARGET)
 # --- mutated images, and qemu-img ---
 # Reads mutated images as vdctl does, and compares with qemu-img.
 DIFFERSRC := $(wildcard tools/testing/differ/*.c tools/testing/fuzz/fields.c \
-	tools/testing/fuzz/vmdk.c tools/testing/fuzz/mutate.c tools/testing/fuzz/text.c \
-	tools/testing/fuzz/packed.c)
+	tools/testing/fuzz/vmdk.c tools/testing/fuzz/vdi.c tools/testing/fuzz/mutate.c \
+	tools/testing/fuzz/text.c tools/testing/fuzz/packed.c)
 DIFFEROBJ := $(DIFFERSRC:%.c=$(BUILD)/user/%.o)
 differ-bin: $(BUILD)/differ $(BUILD)/differ-asan
 $(BUILD)/user/tools/testing/%.o: tools/testing/%.c
@@ -146,16 +152,75 @@ $(BUILD)/differ-asan: $(DIFFEROBJ) $(BUILD)/libctl.a $(BUILD)/libvdisk-asan.a
 # --- hostile images ---
 .PHONY: hostile-open
 hostile-open: $(BUILD)/hostile-open
-$(BUILD)/hostile-open: tools/testing/hostile/open.c $(BUILD)/libvdisk-asan.a
+$(BUILD)/hostile-open: tools/testing/hostile/open.c tools/testing/unit/ut-probe.h $(BUILD)/libvdisk-asan.a
 	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=all \
-		$(VDINC) -o $@ $< $(BUILD)/libvdisk-asan.a -lz
+		$(VDINC) -Itools/testing/unit -o $@ $< $(BUILD)/libvdisk-asan.a -lz
 
 # --- kernel selftests ---
-GUESTBIN := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
+# What all of them share is compiled once.
+GUESTHDR   := $(wildcard tools/testing/selftests/vdisk/*.h)
+GUESTFLAGS := $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -Iinclude/uapi \
+		-Itools/testing/selftests/vdisk
+GUESTAR    := $(BUILD)/selftests/lib/libguest.a
+GUESTBIN   := $(GUESTSRC:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/%)
 guest-tests: $(GUESTBIN)
-$(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTLIB) $(wildcard tools/testing/selftests/vdisk/*.h)
+$(BUILD)/selftests/lib/%.o: tools/testing/selftests/vdisk/%.c $(GUESTHDR)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -Iinclude/uapi -o $@ $< $(GUESTLIB)
+	$(CC) $(GUESTFLAGS) -c -o $@ $<
+$(GUESTAR): $(GUESTLIB:tools/testing/selftests/vdisk/%.c=$(BUILD)/selftests/lib/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/selftests/%: tools/testing/selftests/vdisk/%.c $(GUESTAR) $(GUESTHDR)
+	@mkdir -p $(@D)
+	$(CC) $(GUESTFLAGS) $(GUESTINC) -o $@ $< $(GUESTMORE) $(GUESTAR)
+# This one also has what the netlink specification says, as tables.
+NLFUZZSRC := $(wildcard tools/testing/selftests/vdisk/nlfuzz/*.c)
+$(BUILD)/selftests/test-nlfuzz: GUESTINC := -I$(BUILD)
+$(BUILD)/selftests/test-nlfuzz: GUESTMORE := $(NLFUZZSRC)
+$(BUILD)/selftests/test-nlfuzz: $(NLFUZZSRC) $(wildcard tools/testing/selftests/vdisk/nlfuzz/*.h) $(BUILD)/nlfuzz-spec.h
+$(BUILD)/nlfuzz-spec.h: tools/testing/selftests/vdisk/nlfuzz/spec.py Documentation/netlink/specs/vdisk.yaml
+	@mkdir -p $(@D)
+	python3 $^ $@
+
+# --- little memory ---
+.PHONY: memory-bin
+memory-bin: $(BUILD)/memory/watch $(BUILD)/memory/pages
+$(BUILD)/memory/%: tools/testing/memory/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -static -o $@ $<
+
+# --- what the public suites ask, by our own programs ---
+SUITESRC := $(wildcard tools/testing/suites/blk-*.c tools/testing/suites/fs-*.c)
+SUITELIB := $(filter-out $(SUITESRC),$(wildcard tools/testing/suites/*.c))
+SUITEOBJ := $(SUITELIB:tools/testing/suites/%.c=$(BUILD)/suites/lib/%.o)
+SUITEHDR := $(wildcard tools/testing/suites/*.h) $(GUESTHDR)
+suites-bin: $(SUITESRC:tools/testing/suites/%.c=$(BUILD)/suites/%)
+$(BUILD)/suites/lib/%.o: tools/testing/suites/%.c $(SUITEHDR)
+	@mkdir -p $(@D)
+	$(CC) $(GUESTFLAGS) -c -o $@ $<
+$(BUILD)/suites/%: tools/testing/suites/%.c $(SUITEOBJ) $(GUESTAR) $(SUITEHDR)
+	@mkdir -p $(@D)
+	$(CC) $(GUESTFLAGS) -o $@ $< $(SUITEOBJ) $(GUESTAR)
+
+# --- power cuts of a whole machine ---
+.PHONY: powercut-bin
+powercut-bin: $(BUILD)/powercut $(addprefix $(BUILD)/powercut-,storm files recover)
+PCGUEST := tools/testing/powercut/guest
+$(BUILD)/powercut-%: $(PCGUEST)/%.c $(PCGUEST)/model.c $(PCGUEST)/model.h \
+		tools/testing/powercut/oracle.h $(GUESTAR) $(GUESTHDR)
+	@mkdir -p $(@D)
+	$(CC) $(GUESTFLAGS) -o $@ $< $(PCGUEST)/model.c $(GUESTAR)
+$(BUILD)/powercut: $(wildcard tools/testing/powercut/*.[ch]) $(BUILD)/libvdisk.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(UCFLAGS)) $(VDINC) -Itools/testing/unit -o $@ $(filter %.c,$^) \
+		$(BUILD)/libvdisk.a -lz
+
+# --- the same on kernels that look for mistakes ---
+.PHONY: check-debug
+check-debug:
+	@tools/install-deps build kernels vm test debug-kernel
+	@tools/testing/vm/debug-kernel kasan lockdep
+	@tools/testing/check --table tools/testing/debug.tsv
 
 # --- one suite, with more than make check asks ---
 evidence:

@@ -20,7 +20,8 @@ static bool repair(struct again *a)
 
 	if (!crash_set_check(a->set, 0, found, rule))
 		return false;
-	if (!found[VD_FINDING_UNCLEAN])
+	/* Who sees no mark need not repair. */
+	if (!found[VD_FINDING_UNCLEAN] || (!a->w->s->fmt->marks && ut_below(&a->w->rng, 2)))
 		return true;
 	if (!crash_set_check(a->set, VD_CHECK_REPAIR | VD_CHECK_MERGE, found, rule) ||
 	    !crash_set_check(a->set, 0, found, rule))
@@ -106,6 +107,19 @@ static bool request(struct again *a)
 	return same(a, pos, len, "at once");
 }
 
+static bool pack(struct again *a)
+{
+	void *buf = ut_xalloc(65536);
+	struct crash_pack p;
+	int ret;
+
+	remember(a, "vd_fill_holes", 0, 0);
+	crash_pack_init(&p, &a->w->rng, a->chain, buf);
+	ret = vd_fill_holes(a->chain, &p.pack);
+	free(buf);
+	return !ret || img_bad(a->w->rule, "again: vd_fill_holes: error %d", ret);
+}
+
 static bool write_more(struct again *a)
 {
 	char *rule = a->w->rule;
@@ -124,6 +138,8 @@ static bool write_more(struct again *a)
 			return false;
 	}
 	end = ut_below(&a->w->rng, 2);
+	if (end && crash_packs(a->w->s->fmt) && !pack(a))
+		return false;
 	remember(a, end ? "vd_end_write" : "vd_flush", 0, 0);
 	ret = end ? vd_end_write(a->chain) : vd_flush(a->chain);
 	return !ret || img_bad(rule, "again: the last flush: error %d", ret);
@@ -131,12 +147,11 @@ static bool write_more(struct again *a)
 
 static bool reopen(struct again *a)
 {
-	const struct vdisk_segment_desc *seg = a->w->s->c.set.segs;
-	struct img_tables now;
+	struct crash_tables now;
 	bool good;
 	u32 i;
 
-	for (i = 0; i < a->w->s->c.set.nr_segs && !seg[i].image; i++) {
+	for (i = 0; i < crash_nr_extents(a->set); i++) {
 		if (!crash_set_look(a->set, i, &now, a->w->rule))
 			return false;
 	}

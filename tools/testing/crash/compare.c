@@ -130,7 +130,7 @@ void crash_write_files(const struct crash_set *set, const char *dir)
 
 	for (i = 0; i < set->nr; i++)
 		img_dump_member(dir, i, set->file[i].data, set->file[i].len);
-	for (i = 0; i < set->c->set.nr_images; i++)
+	for (i = 0; set->fmt->descriptor && i < set->c->set.nr_images; i++)
 		img_dump_descriptor(&set->c->set, dir, i);
 }
 
@@ -151,16 +151,17 @@ static void write_files(struct player *p, const char *dir)
 	}
 }
 
-static void become_qemu(const char *dir, const char *shim, int in, int out)
+static void become_qemu(const struct crash_format *fmt, const char *dir, const char *shim, int in,
+			int out)
 {
 	char image[PATH_MAX], record[PATH_MAX];
 
-	snprintf(image, sizeof(image), "%s/image0.vmdk", dir);
+	snprintf(image, sizeof(image), "%s/%s", dir, fmt->image);
 	snprintf(record, sizeof(record), "%s/record", dir);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
 	    setenv("LD_PRELOAD", shim, 1) || setenv("VD_RECORD", record, 1))
 		_exit(126);
-	execlp("qemu-io", "qemu-io", "-f", "vmdk", "-t", "writeback", image, (char *)NULL);
+	execlp("qemu-io", "qemu-io", "-f", fmt->qemu, "-t", "writeback", image, (char *)NULL);
 	_exit(127);
 }
 
@@ -174,7 +175,7 @@ static void start_qemu(struct player *p, const char *dir, const char *shim)
 	if (p->pid < 0)
 		give_up("fork");
 	if (!p->pid)
-		become_qemu(dir, shim, in[0], out[1]);
+		become_qemu(p->w.s->fmt, dir, shim, in[0], out[1]);
 	close(in[0]);
 	close(out[1]);
 	p->to = fdopen(in[1], "w");
@@ -305,7 +306,7 @@ static void redo(struct crash_file *f, const struct crash_op *op)
 
 	switch (op->what) {
 	case CRASH_WRITE:
-		if (end > IMG_ROOM)
+		if (end > CRASH_ROOM)
 			give_up("a write past any file");
 		memcpy(f->data + op->pos, op->data, op->len);
 		f->len = max_t(u64, f->len, end);
@@ -326,12 +327,12 @@ static void redo(struct crash_file *f, const struct crash_op *op)
 static bool same_file(const struct crash_file *f, const char *path)
 {
 	FILE *file = fopen(path, "r");
-	u8 *data = ut_xalloc(IMG_ROOM + 1);
+	u8 *data = ut_xalloc(CRASH_ROOM + 1);
 	bool same;
 
 	if (!file)
 		give_up(path);
-	same = fread(data, 1, IMG_ROOM + 1, file) == f->len && !memcmp(data, f->data, f->len);
+	same = fread(data, 1, CRASH_ROOM + 1, file) == f->len && !memcmp(data, f->data, f->len);
 	fclose(file);
 	free(data);
 	return same;
@@ -346,7 +347,7 @@ static bool is_complete(struct player *p, const char *dir)
 	bool good = true;
 	u32 i;
 
-	crash_set_init(&set, &s->c);
+	crash_set_init(&set, s->fmt, &s->c);
 	for (i = 0; i < set.nr; i++)
 		crash_file_copy(&set.file[i], &s->start.file[i]);
 	for (i = 0; i < s->log.nr; i++) {
@@ -392,7 +393,7 @@ static bool compare_trial(const struct img_kind *kind, u64 seed, u64 limit, bool
 	struct player p;
 	bool good;
 
-	crash_session_init(&s, kind, seed);
+	crash_session_init(&s, how->fmt, kind, seed);
 	memset(&p, 0, sizeof(p));
 	p.w = (struct crash_work){ .s = &s, .rng = { seed }, .rule = rule };
 	p.w.data = ut_xalloc(s.c.size);
@@ -422,16 +423,16 @@ static bool compare_writer(const char *writer, const struct crash_compare *how)
 	u64 trial, share;
 	u32 i, nr = 0;
 
-	for (i = 0; i < how->nr; i++)
+	for (i = 0; i < how->fmt->nr; i++)
 		nr += how->foreign[i];
 	if (!nr)
 		return false;
 	for (trial = 0; stats.states < how->states; trial++) {
-		for (i = 0; i < how->nr; i++) {
+		for (i = 0; i < how->fmt->nr; i++) {
 			if (!how->foreign[i])
 				continue;
 			share = stats.states + how->states / nr / 4 + 1;
-			if (!compare_trial(&how->kind[i],
+			if (!compare_trial(&how->fmt->kind[i],
 					   ut_mix(how->seed * 1000003 + trial), share,
 					   !strcmp(writer, "qemu"), how, &tally, &stats))
 				return false;
@@ -463,7 +464,7 @@ bool crash_compare(struct crash_compare *how)
 {
 	u32 i;
 
-	for (i = 0; i < how->nr; i++)
-		how->foreign[i] = is_foreign(&how->kind[i]);
+	for (i = 0; i < how->fmt->nr; i++)
+		how->foreign[i] = is_foreign(&how->fmt->kind[i]);
 	return compare_writer("own", how) && compare_writer("qemu", how);
 }

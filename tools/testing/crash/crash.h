@@ -24,6 +24,8 @@
 #include "vdisk/alloc.h"
 
 #define CRASH_FILES	8
+#define CRASH_ROOM	(8U << 20)	/* no file grows beyond */
+#define CRASH_SECTORS	(CRASH_ROOM / VD_SECTOR)
 
 /* --- memory that is given back all at once (log.c) --- */
 
@@ -52,7 +54,7 @@ enum crash_what {
 	CRASH_FLUSH_BEGIN,	/* @request is its number */
 	CRASH_FLUSH_DONE,	/* the same; @len: others are in the library */
 	CRASH_END_BEGIN,	/* vd_end_write() */
-	CRASH_END_DONE,
+	CRASH_END_DONE,		/* @data: hashes of tables; @request: nothing is unused */
 };
 
 struct crash_op {
@@ -85,7 +87,7 @@ void crash_op_print(const struct crash_op *op, u32 index);
 /* --- files in memory (file.c) --- */
 
 /**
- * struct crash_file - a file of at most IMG_ROOM bytes
+ * struct crash_file - a file of at most CRASH_ROOM bytes
  * @data: zeros from @len on
  * @space: for each sector: a write finds space there
  * @log: told each change; NULL: nobody is
@@ -113,19 +115,24 @@ bool crash_file_secured(const struct vd_file *file, u64 pos, u64 len);
 /* Where requests are under way at once, another goes on here one time in @one_in (flow.c). */
 void crash_flow_turn(u32 one_in);
 
+struct crash_format;
+
 /**
  * struct crash_set - the files of an image set
+ * @fmt: of the top image
  * @c: its tables
  * @file: the first @c->nr_top are the top image's
  */
 struct crash_set {
+	const struct crash_format *fmt;
 	const struct img_case *c;
 	struct crash_file file[CRASH_FILES];
 	struct vd_file *files[CRASH_FILES];
 	u32 nr;
 };
 
-void crash_set_init(struct crash_set *set, const struct img_case *c);
+void crash_set_init(struct crash_set *set, const struct crash_format *fmt,
+		    const struct img_case *c);
 void crash_set_free(struct crash_set *set);
 /* @writable: the top image's files. NULL and a sentence in @rule on failure. */
 struct vd_chain *crash_set_open(struct crash_set *set, bool writable, char *rule);
@@ -165,35 +172,106 @@ bool crash_oracle_may(const struct crash_oracle *o, u64 sector, const u8 *conten
 /* Is there one answer for each sector? */
 bool crash_oracle_is_sure(const struct crash_oracle *o);
 
-/* --- the format's rules (tables.c) --- */
+/* --- formats (formats.c, and a file for each that needs more than the unit tests have) --- */
 
 #define CRASH_PARTS	8
 
-/*
- * The format's rules for extent @i of the top; img-tables.h says what they are.
- * False and a sentence in @rule: it breaks one.
+/**
+ * struct crash_tables - what a look at one extent tells
+ * @marked: the mark of an unfinished writer is set
+ * @same: both copies say the same, or there is only one
+ * @hash: over all tables
+ * @rest: over bytes beside them that no writer changes
+ * @uncounted: places in use that the file's own counter of them does not cover, @cut: bytes
+ *	that the last place lacks. Others may leave either; ours never makes it more
+ * @unused: places below the highest in use that nobody has, or that only the counter has
+ * @end: where the highest place ends
  */
-bool crash_set_look(const struct crash_set *set, u32 i, struct img_tables *out, char *rule);
+struct crash_tables {
+	bool marked;
+	bool same;
+	u64 hash;
+	u64 rest;
+	u64 uncounted;
+	u64 cut;
+	u64 unused;
+	u64 end;
+};
+
+/**
+ * struct crash_format - a format that is tested: one entry of crash_formats[]
+ * @name: of the option --format
+ * @vd: whose check is asked; its other segments are raw
+ * @kind, @nr: images to begin with; @share: how many of the states each gets, in
+ *	proportion. NULL: all the same
+ * @bugs: bits of vd_bugs that are mistakes in this format, and not in every one
+ * @marks: an unfinished writer leaves a mark, and no changed tables without it
+ * @descriptor: an image is told by a text beside its files
+ * @qemu: what QEMU calls it, @image: name of the file, of those of a set, to tell it
+ * @excused: what qemu-img check calls an error, though it is none while somebody writes
+ * @look: the format's rules for extent @seg, in @file of @len bytes; false and a sentence
+ * @read: what the top's extents say the disk holds, over @below. NULL: ask the library
+ * @table: bytes of guest data that one table, or one part of it, has entries for
+ */
+struct crash_format {
+	const char *name;
+	const struct vd_format *vd;
+	const struct img_kind *kind;
+	const u8 *share;
+	u32 nr;
+	unsigned int bugs;
+	bool marks;
+	bool descriptor;
+	const char *qemu;
+	const char *image;
+	const char *const *excused;
+	bool (*look)(const u8 *file, u64 len, const struct vdisk_segment_desc *seg,
+		     struct crash_tables *out, char *rule);
+	void (*read)(const struct crash_set *set, const u8 *below, u8 *out);
+	u64 (*table)(const struct img_case *c);
+};
+
+extern const struct crash_format crash_vdi;
+extern const struct crash_format *const crash_formats[];
+extern const u32 crash_nr_formats;
+
+/* Units move at the end of writing. */
+static inline bool crash_packs(const struct crash_format *fmt)
+{
+	return fmt->vd->fill_holes;
+}
+
+/*
+ * The format's rules for extent @i of the top. False and a sentence in @rule: it
+ * breaks one.
+ */
+bool crash_set_look(const struct crash_set *set, u32 i, struct crash_tables *out, char *rule);
+/* The top's: the first segments. */
+u32 crash_nr_extents(const struct crash_set *set);
 
 /* --- one session of a trial --- */
 
 /**
  * struct crash_session - from an open to the power cut or the end
  * @start: the files as they were before it; @set: as the library left them
- * @content: what the guest reads at first
- * @clean: hash of each extent's tables when the guest begins
+ * @content: what the guest reads at first; @below: what the parents hold
+ * @first: each extent as it is in @start; @clean: hash of its tables when the guest begins
  * @repair_end: ops [0, repair_end) of the log repair what an earlier crash left
  * @woven: requests are under way at once
  * @forgetful: small allocations fail, one in four
  */
 struct crash_session {
+	const struct crash_format *fmt;
 	struct img_case c;
 	struct crash_set start;
 	struct crash_set set;
 	struct crash_log log;
 	struct crash_oracle oracle;
 	u8 *content;
+	u8 *below;
 	u8 *buf;
+	u8 *other;
+	struct crash_tables first[CRASH_PARTS];
 	u64 clean[CRASH_PARTS];
 	u32 requests;
 	u32 repair_end;
@@ -201,10 +279,12 @@ struct crash_session {
 	bool forgetful;
 };
 
-void crash_session_init(struct crash_session *s, const struct img_kind *kind, u64 seed);
+void crash_session_init(struct crash_session *s, const struct crash_format *fmt,
+			const struct img_kind *kind, u64 seed);
 void crash_session_free(struct crash_session *s);
 /* Begin another one with the files of @from. */
-bool crash_session_from(struct crash_session *s, const struct crash_set *from, char *rule);
+bool crash_session_from(struct crash_session *s, const struct crash_set *from, bool repair,
+			char *rule);
 
 /* --- the guest (work.c, weave.c) --- */
 
@@ -228,6 +308,19 @@ u64 crash_random_pos(struct crash_work *w, u64 last);
 u64 crash_random_len(struct crash_work *w);
 /* Requests that take turns; all have ended when it returns. */
 bool crash_weave(struct crash_work *w);
+/**
+ * struct crash_pack - how far units move
+ * @left: calls of go_on until it says stop; ~0: never
+ */
+struct crash_pack {
+	struct vd_pack pack;
+	struct ut_rng *rng;
+	struct vd_chain *chain;
+	u32 left;
+};
+
+/* Choose how to; @buf has 64 KiB. */
+void crash_pack_init(struct crash_pack *p, struct ut_rng *rng, struct vd_chain *chain, void *buf);
 /* Run a script with @s->set. False: the library failed, @rule says how. */
 bool crash_work_run(struct crash_session *s, u64 seed, u32 script, char *rule);
 
@@ -258,7 +351,8 @@ struct crash_state {
 	u32 undo_nr;
 };
 
-void crash_state_init(struct crash_state *st, const struct img_case *c);
+void crash_state_init(struct crash_state *st, const struct crash_format *fmt,
+		      const struct img_case *c);
 void crash_state_free(struct crash_state *st);
 void crash_state_start(struct crash_state *st, const struct crash_set *start);
 void crash_state_add(struct crash_state *st, const struct crash_op *op);
@@ -308,14 +402,13 @@ void crash_tally_print(const struct crash_tally *tally, const char *writer,
 
 /**
  * struct crash_compare - our writer and QEMU's, with the same requests
- * @kind, @nr: table of images; @foreign: QEMU knows it
+ * @fmt: its images; @foreign: QEMU knows it
  * @states: to look at, of each writer
  * @dir: for files that qemu-io writes
  * @shim: the recorder that is preloaded into it
  */
 struct crash_compare {
-	const struct img_kind *kind;
-	u32 nr;
+	const struct crash_format *fmt;
 	bool foreign[CRASH_KINDS];
 	u64 states;
 	u64 seed;
@@ -357,7 +450,7 @@ struct crash_request {
  * @oracle: what the guest knows there
  * @clean, @next_clean: hash of each extent's tables at the last clean moment,
  *	and at the one that vd_end_write() is about to bring
- * @ending: it is
+ * @ending: it is; @tidy: then nothing is unused
  * @settled: a flush was just acknowledged
  * @whole: compare the whole disk, not only where the script writes
  * @marked: marks of unfinished writers in the state
@@ -367,6 +460,7 @@ struct crash_request {
  * @next: a state to begin another session with; @next_seen: how many there were
  * @limit: states to judge
  * @tally: count what is wrong, and go on; NULL: end with the first
+ * @skip: walk only, judge nothing
  * @lenient: of a control: only what a state shows is bad, not how it came to be
  * @dump: begin of names of directories for what a flush leaves, or NULL
  * @dump_left: how many there may be
@@ -380,6 +474,7 @@ struct crash_walk {
 	u64 clean[CRASH_PARTS];
 	u64 next_clean[CRASH_PARTS];
 	bool ending;
+	bool tidy;
 	bool settled;
 	bool whole;
 	u64 marked;
@@ -393,6 +488,7 @@ struct crash_walk {
 	u64 next_seen;
 	u64 limit;
 	struct crash_tally *tally;
+	bool skip;
 	bool lenient;
 	bool quiet;
 	const char *dump;
@@ -411,6 +507,7 @@ bool crash_judge(struct crash_walk *w, bool deep);
 /* Parts of it; a sentence in @rule. */
 bool crash_judge_content(struct crash_walk *w);
 bool crash_judge_check(struct crash_walk *w);
+bool crash_judge_worn(struct crash_walk *w, u32 i, const struct crash_tables *now);
 bool crash_again(struct crash_walk *w);
 /* Write the durable state to a directory, for other programs. */
 void crash_dump(struct crash_walk *w);

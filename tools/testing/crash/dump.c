@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Images as they are on disk after a flush, for other programs to judge:
- * DIR/N/image0.vmdk is a descriptor of the whole, DIR/N/want.raw what it holds.
+ * DIR/N/image0.vmdk is a descriptor of the whole, if the format has such, file0.vmdk
+ * the first of its files, want.raw what it holds. With a file "tidy" nobody may find
+ * anything at all.
  */
 #include <sys/stat.h>
 
@@ -14,9 +16,11 @@ void crash_dump(struct crash_walk *w)
 	char dir[4096];
 	u64 s;
 	FILE *f;
-	u32 i;
 
 	if (!w->s->c.foreign || w->st.nr || !*w->dump_left || !crash_oracle_is_sure(&w->oracle))
+		return;
+	/* Those are rare, and more is asked of them. */
+	if (w->skip && !w->tidy && ut_below(&w->rng, 8))
 		return;
 	(*w->dump_left)--;
 	snprintf(dir, sizeof(dir), "%s.%u", w->dump, w->dumped++);
@@ -24,10 +28,9 @@ void crash_dump(struct crash_walk *w)
 		perror(dir);
 		exit(2);
 	}
-	for (i = 0; i < set->nr; i++)
-		img_dump_member(dir, i, set->file[i].data, set->file[i].len);
-	for (i = 0; i < set->c->set.nr_images; i++)
-		img_dump_descriptor(&set->c->set, dir, i);
+	crash_write_files(set, dir);
+	if (w->tidy)
+		img_dump_finish(img_dump_create(dir, "tidy"));
 	f = img_dump_create(dir, "want.raw");
 	for (s = 0; s < w->oracle.sectors; s++)
 		fwrite(w->oracle.sure[s], 1, VD_SECTOR, f);

@@ -54,7 +54,7 @@ static int file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 	struct crash_file *f = to_crash_file(file);
 	const u8 *from = buf;
 
-	if (pos + len > IMG_ROOM || (file->fixed && pos + len > f->len))
+	if (pos + len > CRASH_ROOM || (file->fixed && pos + len > f->len))
 		return -ENOSPC;
 	if (f->hook && from >= f->hooked && from < f->hooked + f->hooked_len)
 		f->hook(f->ctx);
@@ -106,7 +106,7 @@ static int file_truncate(struct vd_file *file, u64 size)
 {
 	struct crash_file *f = to_crash_file(file);
 
-	if (size > IMG_ROOM)
+	if (size > CRASH_ROOM)
 		return -ENOSPC;
 	if (file->fixed)
 		return -EINVAL;
@@ -142,7 +142,7 @@ static int file_allocate(struct vd_file *file, u64 pos, u64 len)
 {
 	struct crash_file *f = to_crash_file(file);
 
-	if (pos + len > f->len && (file->fixed || pos + len > IMG_ROOM))
+	if (pos + len > f->len && (file->fixed || pos + len > CRASH_ROOM))
 		return -ENOSPC;
 	crash_flow_turn(2);
 	set_space(f, pos, pos + len, true);
@@ -167,8 +167,8 @@ static const struct vd_file_ops file_ops = {
 void crash_file_init(struct crash_file *f, u32 index, bool writable, bool fixed)
 {
 	memset(f, 0, sizeof(*f));
-	f->data = ut_xalloc(IMG_ROOM);
-	f->space = ut_xalloc(IMG_SECTORS);
+	f->data = ut_xalloc(CRASH_ROOM);
+	f->space = ut_xalloc(CRASH_SECTORS);
 	f->file.ops = &file_ops;
 	f->file.index = index;
 	f->file.writable = writable;
@@ -187,14 +187,16 @@ void crash_file_copy(struct crash_file *to, const struct crash_file *from)
 	memcpy(to->data, from->data, from->len);
 	to->len = from->len;
 	/* Of what is there at first nobody knows whether it is a hole. */
-	memset(to->space, 0, IMG_SECTORS);
+	memset(to->space, 0, CRASH_SECTORS);
 }
 
-void crash_set_init(struct crash_set *set, const struct img_case *c)
+void crash_set_init(struct crash_set *set, const struct crash_format *fmt,
+		    const struct img_case *c)
 {
 	u32 i;
 
 	assert_true(c->set.nr_files <= CRASH_FILES);
+	set->fmt = fmt;
 	set->c = c;
 	set->nr = c->set.nr_files;
 	for (i = 0; i < set->nr; i++) {
@@ -205,7 +207,7 @@ void crash_set_init(struct crash_set *set, const struct img_case *c)
 		crash_file_init(&set->file[i], i, i < c->nr_top, from->fixed);
 		set->files[i] = &set->file[i].file;
 		data = vd_ufile_mem_data(from, &len);
-		assert_true(len <= IMG_ROOM);
+		assert_true(len <= CRASH_ROOM);
 		memcpy(set->file[i].data, data, len);
 		set->file[i].len = len;
 	}
@@ -257,7 +259,7 @@ bool crash_set_check(struct crash_set *set, unsigned int flags, u64 *found, char
 	int ret;
 
 	memset(found, 0, (VD_FINDING_CORRUPT + 1) * sizeof(*found));
-	for (i = 0; i < set->c->set.nr_segs && !seg[i].image; i++) {
+	for (i = 0; i < crash_nr_extents(set); i++) {
 		struct vd_check check = { .flags = flags, .report = keep_report, .ctx = rule };
 		struct vd_file *file = set->files[seg[i].member];
 		struct vd_error err = { 0 };
@@ -266,19 +268,11 @@ bool crash_set_check(struct crash_set *set, unsigned int flags, u64 *found, char
 			continue;
 		file->size = set->file[seg[i].member].len;
 		file->writable = flags & VD_CHECK_REPAIR;
-		ret = vd_format_vmdk.user->check(file, seg[i].kind, seg[i].len, &check, &err);
+		ret = set->fmt->vd->user->check(file, seg[i].kind, seg[i].len, &check, &err);
 		if (ret)
 			return img_bad(rule, "check: error %d, %s", ret, err.text);
 		for (k = 0; k <= VD_FINDING_CORRUPT; k++)
 			found[k] += check.found[k];
 	}
 	return true;
-}
-
-bool crash_set_look(const struct crash_set *set, u32 i, struct img_tables *out, char *rule)
-{
-	const struct vdisk_segment_desc *seg = &set->c->set.segs[i];
-	const struct crash_file *f = &set->file[seg->member];
-
-	return img_tables_look(f->data, f->len, seg->kind, seg->len, out, rule);
 }

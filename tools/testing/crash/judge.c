@@ -2,26 +2,50 @@
 /* Is this state one that a crash may leave? */
 #include "crash.h"
 
+/* What another writer left is not for us to put right at once, but it becomes no worse. */
+bool crash_judge_worn(struct crash_walk *w, u32 i, const struct crash_tables *now)
+{
+	const struct crash_tables *first = &w->s->first[i];
+
+	if (now->uncounted > first->uncounted)
+		return img_bad(w->rule, "extent %u: %llu places in use are not counted", i,
+			       now->uncounted);
+	if (now->cut > first->cut)
+		return img_bad(w->rule, "extent %u: the last place lacks %llu bytes", i, now->cut);
+	if (now->rest != first->rest)
+		return img_bad(w->rule, "extent %u: bytes have changed that are nobody's", i);
+	return true;
+}
+
 /* The mark is set as long as the tables differ from those of a clean image. */
+static bool judge_mark(struct crash_walk *w, u32 i, const struct crash_tables *now)
+{
+	w->marked += now->marked;
+	if (now->marked || now->hash == w->clean[i])
+		return true;
+	if (!w->ending)
+		return img_bad(w->rule, "extent %u: tables have changed, no mark", i);
+	if (now->hash != w->next_clean[i])
+		return img_bad(w->rule, "extent %u: no mark, tables are not final", i);
+	return true;
+}
+
 static bool judge_tables(struct crash_walk *w)
 {
-	const struct vdisk_segment_desc *seg = w->s->c.set.segs;
-	struct img_tables now;
+	struct crash_tables now;
 	u32 i;
 
 	w->marked = 0;
-	for (i = 0; i < w->s->c.set.nr_segs && !seg[i].image; i++) {
+	for (i = 0; i < crash_nr_extents(&w->st.set); i++) {
 		if (!crash_set_look(&w->st.set, i, &now, w->rule))
 			return false;
 		if (w->settled && !now.same)
 			return img_bad(w->rule, "extent %u: a copy is behind after a flush", i);
-		w->marked += now.marked;
-		if (now.marked || now.hash == w->clean[i])
-			continue;
-		if (!w->ending)
-			return img_bad(w->rule, "extent %u: tables have changed, no mark", i);
-		if (now.hash != w->next_clean[i])
-			return img_bad(w->rule, "extent %u: no mark, tables are not final", i);
+		if (!crash_judge_worn(w, i, &now))
+			return false;
+		w->marked += !!now.uncounted + !!now.cut;
+		if (w->s->fmt->marks && !judge_mark(w, i, &now))
+			return false;
 	}
 	return true;
 }
@@ -59,6 +83,11 @@ bool crash_judge_content(struct crash_walk *w)
 	vd_chain_close(chain);
 	if (ret)
 		return img_bad(w->rule, "vd_read: error %d", ret);
+	if (w->s->fmt->read) {
+		w->s->fmt->read(&w->st.set, w->s->below, w->s->other);
+		if (memcmp(w->s->buf + from, w->s->other + from, c->size - from))
+			return img_bad(w->rule, "vd_read: not what the tables say");
+	}
 	bad = crash_oracle_judge(&w->oracle, w->s->buf, from);
 	if (bad == U64_MAX)
 		return true;
@@ -74,9 +103,9 @@ bool crash_judge_check(struct crash_walk *w)
 	if (found[VD_FINDING_CORRUPT])
 		return img_bad(w->rule, "check finds it corrupt");
 	/* The check must see a crash where there is one, and none where there is none. */
-	if (w->settled && found[VD_FINDING_UNCLEAN] > w->marked)
-		return img_bad(w->rule, "check: %llu findings of a crash after a flush",
-				 found[VD_FINDING_UNCLEAN]);
+	if ((w->settled || !w->s->fmt->marks) && found[VD_FINDING_UNCLEAN] > w->marked)
+		return img_bad(w->rule, "check: %llu findings of a crash%s",
+			       found[VD_FINDING_UNCLEAN], w->settled ? " after a flush" : "");
 	return true;
 }
 

@@ -35,7 +35,7 @@ void crash_arena_free(struct crash_arena *arena)
 void crash_log_init(struct crash_log *log)
 {
 	memset(log, 0, sizeof(*log));
-	crash_arena_init(&log->arena, 256 << 20);
+	crash_arena_init(&log->arena, 1 << 30);
 }
 
 void crash_log_reset(struct crash_log *log)

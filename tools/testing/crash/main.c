@@ -9,8 +9,11 @@
 #include "crash.h"
 
 #define MAX_JOBS	64
-#define CONTROL_STATES	500000	/* no mistake may stay unseen for longer */
+#define CONTROL_STATES	1500000	/* no mistake may stay unseen for longer */
+#define CONTROL_TRIAL	5000	/* of these in one trial */
+#define BRIEF_TRIAL	20	/* where requests, not states, show it */
 #define MAX_BAD		3	/* of one kind, then the next */
+#define MAX_DUMPED	1000	/* trials without states, if there is little to dump */
 
 enum { SOME, NEVER, ALWAYS };
 
@@ -19,10 +22,12 @@ static const char *const woven_option[] = { "", " --woven never", " --woven alwa
 static struct {
 	u64 states;
 	u64 seed;
+	const char *format;
 	const char *image;
 	u32 jobs;
 	long trial;
 	bool controls;
+	const char *control;
 	const char *compare;
 	const char *shim;
 	unsigned int woven, asked;	/* SOME, NEVER, ALWAYS */
@@ -36,6 +41,18 @@ static struct {
 	bool quiet;
 } opt = { .states = 100000, .seed = 1, .jobs = 1, .trial = -1, .dump_max = 40 };
 
+#define MAX_ENTRIES	128
+
+/* An image to begin with, and how much of its format's states it gets. */
+struct entry {
+	const struct crash_format *fmt;
+	const struct img_kind *kind;
+	u32 share;
+	u32 of;
+};
+
+static struct entry entries[MAX_ENTRIES];
+static u32 nr_entries;
 static char last_rule[IMG_RULE];
 
 static u64 now_usec(void)
@@ -122,38 +139,46 @@ static bool run_sessions(struct crash_session *s, struct crash_walk *w, u64 seed
 {
 	char rule[IMG_RULE] = "";
 	u32 session, script;
+	bool repair, good;
 
 	for (session = 0; session < 3 && w->stats->states < w->limit; session++) {
-		if (session && !crash_session_from(s, &w->next, rule))
+		repair = s->fmt->marks || ut_mix(seed - session) & 1;
+		if (session && !crash_session_from(s, &w->next, repair, rule))
 			return live_bad(w, rule);
 		script = session ? U32_MAX : trial % 8;
 		choose_manner(s, ut_mix(seed + 77 * session), script < CRASH_SCRIPTS);
-		if (!crash_work_run(s, seed + session, script, rule))
+		good = crash_work_run(s, seed + session, script, rule);
+		/* A mistake on purpose is to be seen by what it leaves. */
+		if (!good && !w->quiet)
 			return live_bad(w, rule);
 		mark_patches(s, &w->copy);
 		if (opt.swap)
 			crash_log_swap_ranks(&s->log);
 		if (!crash_walk_log(w, seed ^ session))
 			return false;
+		if (!good)
+			return live_bad(w, rule);
 		if (!w->next_seen)
 			break;
 	}
 	return true;
 }
 
-static bool run_trial(const struct img_kind *kind, u32 trial, u64 limit, u32 *dump_left,
+static bool run_trial(const struct entry *entry, u32 trial, u64 limit, u32 *dump_left,
 		      struct crash_stats *stats)
 {
+	const struct img_kind *kind = entry->kind;
 	u64 seed = ut_mix(opt.seed * 1000003 + trial);
 	char name[3000];
 	struct crash_session s;
 	struct crash_walk w;
 	bool good;
 
-	crash_session_init(&s, kind, seed);
+	crash_session_init(&s, entry->fmt, kind, seed);
 	crash_walk_init(&w, &s, stats);
 	s.log.deaf = opt.deaf;
 	w.limit = limit;
+	w.skip = !opt.states;
 	w.lenient = opt.lenient;
 	w.quiet = opt.quiet;
 	if (opt.dump) {
@@ -175,43 +200,60 @@ static bool run_trial(const struct img_kind *kind, u32 trial, u64 limit, u32 *du
 
 /* --- all of a kind, in several processes --- */
 
-static void run_kind(const struct img_kind *kind, u32 job, u64 limit, struct crash_stats *stats)
+static void run_kind(const struct entry *entry, u32 job, u64 limit, struct crash_stats *stats)
 {
 	u64 begin = now_usec();
 	u32 trial, dump_left = opt.dump_max;
 
-	for (trial = job; stats->states < limit && stats->bad < MAX_BAD; trial += opt.jobs) {
+	for (trial = job; stats->bad < MAX_BAD; trial += opt.jobs) {
+		if (opt.states ? stats->states >= limit : !dump_left || trial >= MAX_DUMPED)
+			break;
 		if (opt.trial >= 0)
 			trial = (u32)opt.trial;
-		run_trial(kind, trial, limit, &dump_left, stats);
+		run_trial(entry, trial, limit, &dump_left, stats);
 		if (opt.trial >= 0)
 			break;
 	}
 	stats->usec = now_usec() - begin;
 }
 
-static bool wanted(const struct img_kind *kind)
+static bool wanted(const struct crash_format *fmt, const struct img_kind *kind)
 {
-	return !opt.image || !strcmp(opt.image, kind->name);
+	return (!opt.format || !strcmp(opt.format, fmt->name)) &&
+	       (!opt.image || !strcmp(opt.image, kind->name));
 }
 
-static u32 count_wanted(void)
+static void add_format(const struct crash_format *fmt)
 {
-	u32 i, n = 0;
+	u32 i, first = nr_entries, all = 0;
 
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++)
-		n += wanted(&img_kinds[i]);
-	return n;
+	for (i = 0; i < fmt->nr; i++) {
+		if (!wanted(fmt, &fmt->kind[i]))
+			continue;
+		assert_true(nr_entries < MAX_ENTRIES);
+		entries[nr_entries] = (struct entry){ .fmt = fmt, .kind = &fmt->kind[i] };
+		entries[nr_entries].share = fmt->share ? fmt->share[i] : 1;
+		all += entries[nr_entries++].share;
+	}
+	for (i = first; i < nr_entries; i++)
+		entries[i].of = all;
+}
+
+static void choose_entries(void)
+{
+	u32 i;
+
+	for (i = 0; i < crash_nr_formats; i++)
+		add_format(crash_formats[i]);
 }
 
 static void run_job(u32 job, struct crash_stats *stats)
 {
-	u64 limit = opt.states / count_wanted() / opt.jobs + 1;
 	u32 i;
 
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++) {
-		if (wanted(&img_kinds[i]))
-			run_kind(&img_kinds[i], job, limit, &stats[i]);
+	for (i = 0; i < nr_entries; i++) {
+		run_kind(&entries[i], job,
+			 opt.states * entries[i].share / entries[i].of / opt.jobs + 1, &stats[i]);
 		fflush(stdout);
 	}
 }
@@ -235,13 +277,37 @@ static void print_stats(const char *name, const struct crash_stats *s)
 	       s->states * 1000000 / max(s->usec, 1ULL));
 }
 
+/* Each format has a sum of its own. */
+static bool print_all(const struct crash_stats *stats)
+{
+	struct crash_stats kind, all = { 0 };
+	bool good = true;
+	char name[32];
+	u32 i, job;
+
+	for (i = 0; i < nr_entries; i++) {
+		memset(&kind, 0, sizeof(kind));
+		for (job = 0; job < opt.jobs; job++)
+			add(&kind, &stats[job * MAX_ENTRIES + i]);
+		print_stats(entries[i].kind->name, &kind);
+		add(&all, &kind);
+		if (i + 1 < nr_entries && entries[i + 1].fmt == entries[i].fmt)
+			continue;
+		snprintf(name, sizeof(name), "all %s", entries[i].fmt->name);
+		print_stats(name, &all);
+		good &= !all.bad;
+		memset(&all, 0, sizeof(all));
+	}
+	return good;
+}
+
 static bool run_all(void)
 {
-	size_t len = sizeof(struct crash_stats) * MAX_JOBS * ARRAY_SIZE(img_kinds);
-	struct crash_stats *stats, kind, all = { 0 };
+	size_t len = sizeof(struct crash_stats) * MAX_JOBS * MAX_ENTRIES;
+	struct crash_stats *stats;
 	bool died = false;
 	int status;
-	u32 i, job;
+	u32 job;
 
 	stats = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (stats == MAP_FAILED)
@@ -249,7 +315,7 @@ static bool run_all(void)
 	fflush(stdout);
 	for (job = 0; job < opt.jobs; job++) {
 		if (!fork()) {
-			run_job(job, &stats[job * ARRAY_SIZE(img_kinds)]);
+			run_job(job, &stats[job * MAX_ENTRIES]);
 			exit(0);
 		}
 	}
@@ -257,23 +323,17 @@ static bool run_all(void)
 		if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
 			died = true;
 	}
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++) {
-		memset(&kind, 0, sizeof(kind));
-		for (job = 0; job < opt.jobs; job++)
-			add(&kind, &stats[job * ARRAY_SIZE(img_kinds) + i]);
-		if (wanted(&img_kinds[i]))
-			print_stats(img_kinds[i].name, &kind);
-		add(&all, &kind);
-	}
-	print_stats("all", &all);
 	if (died)
 		printf("a job died\n");
-	return !died && !all.bad;
+	return print_all(stats) && !died;
 }
 
 /* --- controls --- */
 
-/* Some show only where requests are under way at once, one only where memory fails. */
+/*
+ * Some show only where requests are under way at once, some only where memory fails, or
+ * units move.
+ */
 struct control {
 	const char *name;
 	unsigned int bugs;
@@ -281,6 +341,8 @@ struct control {
 	bool deaf;
 	bool swap;
 	bool forgetful;
+	bool packs;
+	bool brief;
 };
 
 static const struct control controls[] = {
@@ -302,14 +364,46 @@ static const struct control controls[] = {
 	{ "late-freed", .bugs = VD_BUG_LATE_FREED, .woven = ALWAYS },
 	{ "no-drain", .bugs = VD_BUG_NO_DRAIN, .woven = ALWAYS },
 	{ "no-token", .bugs = VD_BUG_NO_TOKEN, .woven = ALWAYS },
+	{ "late-counter", .bugs = VD_BUG_LATE_COUNTER },
+	{ "free-entry", .bugs = VD_BUG_FREE_ENTRY },
+	{ "early-move", .bugs = VD_BUG_EARLY_MOVE },
+	{ "early-punch", .bugs = VD_BUG_EARLY_PUNCH },
+	{ "forget-readers", .bugs = VD_BUG_FORGET, .woven = ALWAYS, .forgetful = true,
+	  .packs = true, .brief = true },
 };
 
-static bool run_control(const struct control *control)
-{
-	struct crash_stats stats = { 0 };
-	u32 trial, i, none = 0;
-	bool good = true;
+#define SLOW	8	/* a share that is smaller than the largest by this factor */
 
+/* Is that a mistake there? */
+static bool applies(const struct control *control, const struct crash_format *fmt)
+{
+	u32 i;
+
+	if (control->packs)
+		return crash_packs(fmt);
+	if (control->bugs & fmt->bugs)
+		return true;
+	for (i = 0; i < crash_nr_formats; i++) {
+		if (control->bugs & crash_formats[i]->bugs)
+			return false;
+	}
+	return true;
+}
+
+/* Large images would take most of the time. */
+static u32 largest_share(const struct crash_format *fmt)
+{
+	u32 i, share = 0;
+
+	for (i = 0; i < nr_entries; i++) {
+		if (entries[i].fmt == fmt)
+			share = max(share, entries[i].share);
+	}
+	return share;
+}
+
+static void set_control(const struct control *control)
+{
 	vd_bugs = control->bugs;
 	opt.deaf = control->deaf;
 	opt.swap = control->swap;
@@ -318,62 +412,91 @@ static bool run_control(const struct control *control)
 	opt.quiet = true;
 	opt.woven = opt.asked ? opt.asked : control->woven;
 	opt.forgetful = control->forgetful;
-	for (trial = 0; stats.states < CONTROL_STATES; trial++) {
-		for (i = 0; good && i < ARRAY_SIZE(img_kinds); i++) {
-			if (!wanted(&img_kinds[i]))
+}
+
+static bool run_control(const struct control *control, const struct crash_format *fmt)
+{
+	u32 trial, i, none = 0, share = largest_share(fmt);
+	u64 step = control->brief ? BRIEF_TRIAL : CONTROL_TRIAL;
+	struct crash_stats stats = { 0 };
+	bool good = true;
+
+	set_control(control);
+	for (trial = 0; share && stats.states < CONTROL_STATES; trial++) {
+		for (i = 0; good && i < nr_entries; i++) {
+			if (entries[i].fmt != fmt || entries[i].share * SLOW < share)
 				continue;
-			good = run_trial(&img_kinds[i], trial, stats.states + 5000, &none, &stats);
+			good = run_trial(&entries[i], trial, stats.states + step, &none, &stats);
 			if (!good)
-				printf("control %s: caught after %llu states by %s: %s\n",
-				       control->name, stats.states, img_kinds[i].name, last_rule);
+				printf("control %s %s: caught after %llu states by %s: %s\n",
+				       fmt->name, control->name, stats.states,
+				       entries[i].kind->name, last_rule);
 		}
 		if (!good)
 			return true;
 	}
-	printf("control %s: not caught within %llu states\n", control->name, stats.states);
+	printf("control %s %s: not caught within %llu states\n", fmt->name, control->name,
+	       stats.states);
 	return false;
 }
 
 static bool run_controls(void)
 {
 	bool good = true;
-	u32 i;
+	u32 i, k;
 
-	for (i = 0; i < ARRAY_SIZE(controls); i++)
-		good &= run_control(&controls[i]);
+	for (i = 0; i < crash_nr_formats; i++) {
+		for (k = 0; largest_share(crash_formats[i]) && k < ARRAY_SIZE(controls); k++) {
+			if (applies(&controls[k], crash_formats[i]) &&
+			    (!opt.control || !strcmp(opt.control, controls[k].name)))
+				good &= run_control(&controls[k], crash_formats[i]);
+			fflush(stdout);
+		}
+	}
 	return good;
 }
 
 static bool run_compare(void)
 {
 	struct crash_compare how = {
-		.kind = img_kinds, .nr = ARRAY_SIZE(img_kinds), .states = opt.states,
-		.seed = opt.seed, .dir = opt.compare, .shim = opt.shim,
+		.states = opt.states, .seed = opt.seed, .dir = opt.compare, .shim = opt.shim,
 	};
+	bool good = true;
+	u32 i;
 
-	static_assert(ARRAY_SIZE(img_kinds) <= CRASH_KINDS, "room for all");
-	if (opt.shim)
-		return crash_compare(&how);
-	fprintf(stderr, "crash: --compare needs --shim\n");
-	return false;
+	if (!opt.shim) {
+		fprintf(stderr, "crash: --compare needs --shim\n");
+		return false;
+	}
+	for (i = 0; i < crash_nr_formats; i++) {
+		how.fmt = crash_formats[i];
+		assert_true(how.fmt->nr <= CRASH_KINDS);
+		if (!opt.format || !strcmp(opt.format, how.fmt->name))
+			good &= crash_compare(&how);
+	}
+	return good;
 }
 
 /* --- options --- */
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: crash [--states N] [--seed S] [--image KIND] [--jobs N] [--trial T] [-v]\n"
-		    "             [--woven always|never] [--dump DIR [--dump-max N]]\n"
-		    "       crash --compare DIR --shim FILE [--states N] [--seed S]\n"
-		    "       crash --controls | --list\n");
+	fprintf(to, "usage: crash [--states N] [--seed S] [--format FORMAT] [--image KIND] [--jobs N]\n"
+		    "             [--trial T] [-v] [--woven always|never] [--dump DIR [--dump-max N]]\n"
+		    "       crash --compare DIR --shim FILE [--states N] [--seed S] [--format FORMAT]\n"
+		    "       crash --controls[=NAME] [--format FORMAT]\n"
+		    "       crash --list\n"
+		    "The states are those of each format; with none, images are only dumped.\n");
 }
 
 static void list_kinds(void)
 {
-	u32 i;
+	u32 i, k;
 
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++)
-		printf("%s\n", img_kinds[i].name);
+	for (i = 0; i < crash_nr_formats; i++) {
+		for (k = 0; k < crash_formats[i]->nr; k++)
+			printf("%s %s\n", crash_formats[i]->name, crash_formats[i]->kind[k].name);
+	}
 }
 
 static void show_log(const char *text)
@@ -396,6 +519,7 @@ static void parse(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "states", required_argument, NULL, 'n' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "format", required_argument, NULL, 'f' },
 		{ "image", required_argument, NULL, 'i' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "trial", required_argument, NULL, 't' },
@@ -404,7 +528,7 @@ static void parse(int argc, char **argv)
 		{ "dump-max", required_argument, NULL, 'm' },
 		{ "compare", required_argument, NULL, 'q' },
 		{ "shim", required_argument, NULL, 'p' },
-		{ "controls", no_argument, NULL, 'c' },
+		{ "controls", optional_argument, NULL, 'c' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -418,6 +542,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 's':
 			opt.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'f':
+			opt.format = optarg;
 			break;
 		case 'i':
 			opt.image = optarg;
@@ -445,6 +572,7 @@ static void parse(int argc, char **argv)
 			break;
 		case 'c':
 			opt.controls = true;
+			opt.control = optarg;
 			break;
 		case 'v':
 			vd_log_hook = show_log;
@@ -465,7 +593,8 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	parse(argc, argv);
-	if (!count_wanted() || !opt.jobs || opt.jobs > MAX_JOBS || optind < argc) {
+	choose_entries();
+	if (!nr_entries || !opt.jobs || opt.jobs > MAX_JOBS || optind < argc) {
 		usage(stderr);
 		return 2;
 	}

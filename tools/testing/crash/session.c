@@ -2,29 +2,52 @@
 /* Sessions: the first of a trial begins with a new image, others with what a crash left. */
 #include "crash.h"
 
-void crash_session_init(struct crash_session *s, const struct img_kind *kind, u64 seed)
+static u8 *read_below(const struct img_case *c)
 {
-	const struct vdisk_segment_desc *seg;
-	struct img_tables now;
+	u8 *out = ut_xalloc(c->size), *parents;
+
+	if (c->nr > 1) {
+		parents = ut_flatten((struct ut_disk *const *)c->disk + 1, c->nr - 1);
+		memcpy(out, parents, min(c->size, c->disk[1]->size));
+		free(parents);
+	}
+	return out;
+}
+
+/* How each extent is before anything is done to it. */
+static bool look_first(struct crash_session *s, char *rule)
+{
+	u32 i;
+
+	for (i = 0; i < crash_nr_extents(&s->start); i++) {
+		if (!crash_set_look(&s->start, i, &s->first[i], rule))
+			return false;
+		s->clean[i] = s->first[i].hash;
+	}
+	return true;
+}
+
+void crash_session_init(struct crash_session *s, const struct crash_format *fmt,
+			const struct img_kind *kind, u64 seed)
+{
 	char rule[IMG_RULE] = "";
 	u32 i;
 
 	memset(s, 0, sizeof(*s));
+	s->fmt = fmt;
 	img_case_make(&s->c, kind, seed);
-	crash_set_init(&s->start, &s->c);
-	crash_set_init(&s->set, &s->c);
+	crash_set_init(&s->start, fmt, &s->c);
+	crash_set_init(&s->set, fmt, &s->c);
 	crash_log_init(&s->log);
 	crash_oracle_init(&s->oracle, s->c.size);
 	s->content = img_case_want(&s->c);
+	s->below = read_below(&s->c);
 	s->buf = ut_xalloc(s->c.size);
+	s->other = ut_xalloc(s->c.size);
 	crash_oracle_set(&s->oracle, s->content);
-	seg = s->c.set.segs;
-	for (i = 0; i < s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_set_look(&s->start, i, &now, rule)) {
-			fprintf(stderr, "%s: not a good image: %s\n", kind->name, rule);
-			abort();
-		}
-		s->clean[i] = now.hash;
+	if (!look_first(s, rule)) {
+		fprintf(stderr, "%s: not a good image: %s\n", kind->name, rule);
+		abort();
 	}
 	for (i = 0; i < s->set.nr; i++)
 		s->set.file[i].log = &s->log;
@@ -37,7 +60,9 @@ void crash_session_free(struct crash_session *s)
 	crash_log_free(&s->log);
 	crash_oracle_free(&s->oracle);
 	free(s->content);
+	free(s->below);
 	free(s->buf);
+	free(s->other);
 	img_case_free(&s->c);
 }
 
@@ -98,39 +123,26 @@ static void move_changes_first(struct crash_session *s, u32 repair_ops)
 	free(out);
 }
 
-static bool note_tables(struct crash_session *s, char *rule)
+static bool note_tables(struct crash_session *s, bool repaired, char *rule)
 {
-	const struct vdisk_segment_desc *seg = s->c.set.segs;
-	struct img_tables now;
+	struct crash_tables now;
 	u32 i;
 
-	for (i = 0; i < s->c.set.nr_segs && !seg[i].image; i++) {
+	for (i = 0; i < crash_nr_extents(&s->set); i++) {
 		if (!crash_set_look(&s->set, i, &now, rule))
 			return false;
-		if (now.marked || !now.same)
+		if (repaired && (now.marked || !now.same || now.uncounted || now.cut))
 			return img_bad(rule, "extent %u is still unclean after its repair", i);
 		s->clean[i] = now.hash;
 	}
 	return true;
 }
 
-bool crash_session_from(struct crash_session *s, const struct crash_set *from, char *rule)
+static bool repair_all(struct crash_session *s, char *rule)
 {
 	u64 found[VD_FINDING_CORRUPT + 1];
 	u32 i, ops;
 
-	crash_log_reset(&s->log);
-	s->requests = 0;
-	rule[0] = '\0';
-	for (i = 0; i < from->nr; i++) {
-		crash_file_copy(&s->start.file[i], &from->file[i]);
-		s->set.file[i].log = NULL;
-		crash_file_copy(&s->set.file[i], &from->file[i]);
-		s->set.file[i].log = &s->log;
-	}
-	if (!read_all(&s->set, s->content, rule))
-		return false;
-	crash_oracle_set(&s->oracle, s->content);
 	if (!crash_set_check(&s->set, VD_CHECK_REPAIR | VD_CHECK_MERGE, found, rule) ||
 	    !read_all(&s->set, s->buf, rule))
 		return false;
@@ -141,5 +153,28 @@ bool crash_session_from(struct crash_session *s, const struct crash_set *from, c
 	/* They are no guest's writes: no patch need come before them. */
 	for (i = 0; i < s->repair_end; i++)
 		s->log.op[i].patch = true;
-	return note_tables(s, rule);
+	return true;
+}
+
+bool crash_session_from(struct crash_session *s, const struct crash_set *from, bool repair,
+			char *rule)
+{
+	u32 i;
+
+	crash_log_reset(&s->log);
+	s->requests = 0;
+	s->repair_end = 0;
+	rule[0] = '\0';
+	for (i = 0; i < from->nr; i++) {
+		crash_file_copy(&s->start.file[i], &from->file[i]);
+		s->set.file[i].log = NULL;
+		crash_file_copy(&s->set.file[i], &from->file[i]);
+		s->set.file[i].log = &s->log;
+	}
+	if (!look_first(s, rule) || !read_all(&s->set, s->content, rule))
+		return false;
+	crash_oracle_set(&s->oracle, s->content);
+	if (repair && !repair_all(s, rule))
+		return false;
+	return note_tables(s, repair, rule);
 }

@@ -13,11 +13,12 @@ struct undo {
 	u8 bytes[];
 };
 
-void crash_state_init(struct crash_state *st, const struct img_case *c)
+void crash_state_init(struct crash_state *st, const struct crash_format *fmt,
+		      const struct img_case *c)
 {
 	memset(st, 0, sizeof(*st));
-	crash_set_init(&st->set, c);
-	crash_arena_init(&st->undo, 256 << 20);
+	crash_set_init(&st->set, fmt, c);
+	crash_arena_init(&st->undo, 512 << 20);
 }
 
 void crash_state_free(struct crash_state *st)

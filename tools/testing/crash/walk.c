@@ -13,11 +13,11 @@ void crash_walk_init(struct crash_walk *w, struct crash_session *s, struct crash
 	w->again_every = 64;
 	w->limit = U64_MAX;
 	w->shadow = ut_xalloc(s->c.size);
-	crash_state_init(&w->st, &s->c);
+	crash_state_init(&w->st, s->fmt, &s->c);
 	crash_oracle_init(&w->oracle, s->c.size);
-	crash_set_init(&w->copy, &s->c);
+	crash_set_init(&w->copy, s->fmt, &s->c);
 	crash_log_init(&w->copy_log);
-	crash_set_init(&w->next, &s->c);
+	crash_set_init(&w->next, s->fmt, &s->c);
 }
 
 void crash_walk_free(struct crash_walk *w)
@@ -242,6 +242,8 @@ static bool enumerate(struct crash_walk *w, bool all)
 {
 	bool good;
 
+	if (w->skip)
+		return true;
 	w->st.frozen = 0;
 	if (w->st.nr <= ALL_SUBSETS)
 		good = all_subsets(w, all);
@@ -263,6 +265,7 @@ static void look_ahead(struct crash_walk *w, u32 i)
 		return;
 	memcpy(w->next_clean, log->op[i].data, sizeof(w->next_clean));
 	w->ending = true;
+	w->tidy = log->op[i].request;
 }
 
 /*
@@ -321,7 +324,7 @@ static bool step(struct crash_walk *w, const struct crash_op *op)
 		break;
 	case CRASH_END_DONE:
 		memcpy(w->clean, w->next_clean, sizeof(w->clean));
-		w->ending = false;
+		w->ending = w->tidy = false;
 		good = enumerate(w, true);
 		break;
 	}
@@ -333,7 +336,7 @@ bool crash_walk_log(struct crash_walk *w, u64 seed)
 	struct crash_session *s = w->s;
 
 	w->rng.state = seed;
-	w->ending = false;
+	w->ending = w->tidy = false;
 	w->next_seen = 0;
 	memcpy(w->clean, s->clean, sizeof(w->clean));
 	crash_state_start(&w->st, &s->start);

@@ -15,7 +15,7 @@
 #define MAX_STEPS	200000	/* of one weave; some hundred are usual */
 
 /* What a request does, beside the changes of enum crash_kind. */
-enum { READ = CRASH_K_ZERO + 1, FLUSH, COMMIT };
+enum { READ = CRASH_K_ZERO + 1, FLUSH, COMMIT, PACK };
 
 struct weave;
 
@@ -51,11 +51,13 @@ struct thread {
 	u8 *buf;
 };
 
+/* @packing: nobody writes, but units move. */
 struct weave {
 	struct crash_work *w;
 	struct thread t[AT_ONCE];
 	u32 nr;
 	u64 last;
+	bool packing;
 };
 
 static struct thread *thread_of(struct crash_flow *flow)
@@ -417,11 +419,33 @@ static int do_flush(struct thread *t)
 	return ret;
 }
 
+static int do_pack(struct thread *t)
+{
+	struct crash_pack p;
+
+	crash_pack_init(&p, t->flow.rng, t->v->w->chain, t->buf);
+	return vd_fill_holes(t->v->w->chain, &p.pack);
+}
+
+/* What changes nothing that a guest could see. */
+static int do_other(struct thread *t)
+{
+	switch (t->what) {
+	case READ:
+		return do_read(t);
+	case FLUSH:
+		return do_flush(t);
+	case PACK:
+		return do_pack(t);
+	}
+	return vd_commit(t->v->w->chain);
+}
+
 static void run(struct crash_flow *flow)
 {
 	static const char *const name[] = {
 		"write", "vd_clear discard", "vd_clear unmap", "vd_clear zero", "read", "flush",
-		"vd_commit",
+		"vd_commit", "vd_fill_holes",
 	};
 	struct thread *t = thread_of(flow);
 	struct vd_chain *chain = t->v->w->chain;
@@ -436,10 +460,8 @@ static void run(struct crash_flow *flow)
 		ret = do_write(t);
 	else if (t->what <= CRASH_K_ZERO)
 		ret = do_clear(t);
-	else if (t->what == READ)
-		ret = do_read(t);
 	else
-		ret = t->what == FLUSH ? do_flush(t) : vd_commit(chain);
+		ret = do_other(t);
 	if (t->holds)
 		vd_io_leave(chain, epoch);
 	if (ret)
@@ -460,6 +482,18 @@ static u32 random_kind(struct ut_rng *rng)
 	for (what = 0; dice >= share[what]; what++)
 		dice -= share[what];
 	return what;
+}
+
+/* One moves units, the others do what may be done meanwhile. */
+static u32 random_other(struct weave *v)
+{
+	u32 i;
+
+	for (i = 0; i < AT_ONCE; i++) {
+		if (v->t[i].flow.live && v->t[i].what == PACK)
+			return READ + !ut_below(&v->w->rng, 3) + !ut_below(&v->w->rng, 6);
+	}
+	return PACK;
 }
 
 /* What the disk holds there now, where it will stay. */
@@ -562,7 +596,7 @@ static void begin(struct weave *v, struct thread *t)
 	struct crash_work *w = v->w;
 	struct crash_op *op;
 
-	t->what = random_kind(&w->rng);
+	t->what = v->packing ? random_other(v) : random_kind(&w->rng);
 	t->mixed = false;
 	t->failed = false;
 	t->slow = !ut_below(&w->rng, 4);
@@ -617,8 +651,22 @@ static struct thread *unused(struct weave *v)
 	return NULL;
 }
 
-/* After a failure no new request begins; those under way end, as they hold locks. */
-static bool run_all(struct weave *v, u64 requests)
+static bool is_changing(const struct weave *v)
+{
+	u32 i;
+
+	for (i = 0; i < AT_ONCE; i++) {
+		if (v->t[i].flow.live && v->t[i].what <= CRASH_K_ZERO)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * After a failure no new request begins; those under way end, as they hold locks.
+ * @all: else it returns as soon as nothing changes any more.
+ */
+static bool run_all(struct weave *v, u64 requests, bool all)
 {
 	struct crash_work *w = v->w;
 	struct thread *t;
@@ -634,6 +682,8 @@ static bool run_all(struct weave *v, u64 requests)
 		}
 		if (!live)
 			return !w->rule[0];
+		if (!all && !requests && !w->rule[0] && !is_changing(v))
+			return true;
 		if (!t)
 			break;
 		crash_flow_run(&t->flow);
@@ -646,7 +696,7 @@ static bool run_all(struct weave *v, u64 requests)
 bool crash_weave(struct crash_work *w)
 {
 	struct weave v = { .w = w, .last = w->s->c.from };
-	bool good;
+	bool good, packs;
 	u32 i;
 
 	v.nr = 2 + (u32)ut_below(&w->rng, AT_ONCE - 1);
@@ -657,7 +707,12 @@ bool crash_weave(struct crash_work *w)
 		v.t[i].buf = ut_xalloc(BUF_BYTES);
 	}
 	vd_wait_hook = crash_flow_wait;
-	good = run_all(&v, 8 + ut_below(&w->rng, 12));
+	packs = crash_packs(w->s->fmt) && ut_below(&w->rng, 2);
+	good = run_all(&v, 8 + ut_below(&w->rng, 12), !packs);
+	if (packs && good) {
+		v.packing = true;
+		good = run_all(&v, 4 + ut_below(&w->rng, 8), true);
+	}
 	vd_wait_hook = NULL;
 	for (i = 0; i < AT_ONCE; i++) {
 		crash_flow_free(&v.t[i].flow);

@@ -5,7 +5,9 @@
  */
 #include "crash.h"
 
-#define MAX_DATA	(128 * 1024U)
+#define MAX_DATA	(4U << 20)
+#define PACK_BYTES	65536U
+#define FEW_UNITS	12	/* of a disk: too small for a script */
 
 #define WRITE		CRASH_K_WRITE
 #define DISCARD		CRASH_K_DISCARD
@@ -128,29 +130,102 @@ static bool flush(struct crash_work *w)
 	return true;
 }
 
+/* --- the end of writing --- */
+
+/* Asked between two moves, and while one is copied: a commit may come there. */
+static bool pack_on(void *ctx, u64 moved, u64 total)
+{
+	struct crash_pack *p = ctx;
+
+	if (!ut_below(p->rng, 4))
+		vd_commit(p->chain);
+	if (p->left == U32_MAX)
+		return true;
+	return p->left && --p->left;
+}
+
+void crash_pack_init(struct crash_pack *p, struct ut_rng *rng, struct vd_chain *chain, void *buf)
+{
+	memset(p, 0, sizeof(*p));
+	p->rng = rng;
+	p->chain = chain;
+	p->left = ut_below(rng, 2) ? U32_MAX : (u32)ut_below(rng, 16);
+	p->pack.go_on = pack_on;
+	p->pack.ctx = p;
+	p->pack.buf = buf;
+	p->pack.size = ut_below(rng, 2) ? 4096 : PACK_BYTES;
+	p->pack.memory = ut_below(rng, 16) ? UT_MIB : 0;
+	p->pack.always = ut_below(rng, 2);
+}
+
+/* Units move down. @all: none is left that could. */
+static bool pack(struct crash_work *w, bool *all)
+{
+	struct crash_pack p;
+	void *buf = ut_xalloc(PACK_BYTES);
+	int ret;
+
+	crash_pack_init(&p, &w->rng, w->chain, buf);
+	ret = vd_fill_holes(w->chain, &p.pack);
+	free(buf);
+	*all = p.pack.always && !p.pack.left;
+	return !ret || img_bad(w->rule, "live: vd_fill_holes: error %d", ret);
+}
+
+/*
+ * What others find then. @all: with nothing that is unused. A file's end from before
+ * stays, whoever left it there.
+ */
+static bool is_tidy(struct crash_work *w, u32 i, const struct crash_tables *now, bool all)
+{
+	const struct crash_session *s = w->s;
+	u32 member = s->c.set.segs[i].member;
+	u64 len = s->set.file[member].len;
+
+	if (now->marked)
+		return img_bad(w->rule, "live: marked after vd_end_write");
+	/* Only who allocates puts right what somebody else left. */
+	if (!all && now->hash == s->clean[i])
+		return true;
+	if (now->uncounted || now->cut)
+		return img_bad(w->rule, "live: vd_end_write leaves %llu not counted, %llu cut",
+			       now->uncounted, now->cut);
+	/* What was forgotten is lost until somebody looks for it. */
+	if (s->forgetful)
+		return true;
+	if (all && now->unused)
+		return img_bad(w->rule, "live: vd_end_write leaves %llu unused", now->unused);
+	if (!s->fmt->marks && !s->set.files[member]->fixed && len != now->end &&
+	    len != s->start.file[member].len)
+		return img_bad(w->rule, "live: vd_end_write leaves %llu bytes, used are %llu", len,
+			       now->end);
+	return true;
+}
+
 /* What the tables say at a clean end goes with the mark of it. */
 static bool end_write(struct crash_work *w)
 {
-	const struct vdisk_segment_desc *seg = w->s->c.set.segs;
-	struct img_tables now;
+	struct crash_tables now;
 	u64 hash[CRASH_PARTS] = { 0 };
 	u32 number = w->s->oracle.flush_epoch, i;
+	bool all = false;
 	int ret;
 
+	if (crash_packs(w->s->fmt) && !pack(w, &all))
+		return false;
 	crash_note(w, CRASH_END_BEGIN, 0, 0, 0, NULL);
 	crash_note(w, CRASH_FLUSH_BEGIN, number, 0, 0, NULL);
 	ret = vd_end_write(w->chain);
 	if (ret)
 		return img_bad(w->rule, "live: vd_end_write: error %d", ret);
-	for (i = 0; i < w->s->c.set.nr_segs && !seg[i].image; i++) {
-		if (!crash_set_look(&w->s->set, i, &now, w->rule))
+	for (i = 0; i < crash_nr_extents(&w->s->set); i++) {
+		if (!crash_set_look(&w->s->set, i, &now, w->rule) || !is_tidy(w, i, &now, all))
 			return false;
-		if (now.marked)
-			return img_bad(w->rule, "live: marked after vd_end_write");
 		hash[i] = now.hash;
 	}
 	crash_note(w, CRASH_FLUSH_DONE, number, 0, 0, NULL);
-	crash_note(w, CRASH_END_DONE, 0, 0, sizeof(hash), hash);
+	all &= !w->s->forgetful;
+	crash_note(w, CRASH_END_DONE, all, 0, sizeof(hash), hash);
 	return true;
 }
 
@@ -184,12 +259,9 @@ static bool write_at(struct crash_work *w, u64 pos, u64 len)
 static u64 edge(struct crash_work *w, u64 n)
 {
 	const struct img_case *c = &w->s->c;
-	u64 table = c->unit * (c->set.segs[0].kind == VDISK_SEG_VMDK_COWD ? IMG_COWD_GTES :
-									      IMG_GTES);
-	u32 segs = 0;
+	u64 table = w->s->fmt->table(c);
+	u32 segs = crash_nr_extents(&w->s->set);
 
-	while (segs < c->set.nr_segs && !c->set.segs[segs].image)
-		segs++;
 	n %= segs + 1;
 	if (n && n < segs)
 		return c->set.segs[n].start;
@@ -315,9 +387,12 @@ static bool random_request(struct crash_work *w, u64 *last)
 	u64 pos = crash_random_pos(w, *last);
 	u64 len = min_t(u64, crash_random_len(w), w->s->c.size - pos);
 	u64 dice = ut_below(&w->rng, 100);
+	bool all;
 	int ret;
 
 	*last = pos;
+	if (crash_packs(w->s->fmt) && !ut_below(&w->rng, 24))
+		return pack(w, &all);
 	if (dice < 55)
 		return request(w, WRITE, pos, len);
 	if (dice < 67)
@@ -371,7 +446,7 @@ static bool scarce_memory(size_t size)
 	return size > 128 || ut_below(&memory_rng, 4);
 }
 
-static bool run_script(struct crash_work *w, u32 script)
+static bool run_script(struct crash_work *w, u64 seed, u32 script)
 {
 	u32 i;
 	bool good;
@@ -382,10 +457,18 @@ static bool run_script(struct crash_work *w, u32 script)
 		w->s->set.file[i].hooked = w->data;
 		w->s->set.file[i].hooked_len = MAX_DATA;
 	}
+	/* It remembers for good what it takes memory for, and fails for want of it. */
+	if (w->s->forgetful && !w->s->fmt->marks && vd_begin_write(w->chain))
+		return img_bad(w->rule, "live: vd_begin_write fails");
+	memory_rng.state = seed;
+	vd_alloc_hook = w->s->forgetful ? scarce_memory : NULL;
+	if (w->s->c.size < FEW_UNITS * w->s->c.unit)
+		script = U32_MAX;
 	if (w->s->woven)
 		good = script_woven(w);
 	else
 		good = script < CRASH_SCRIPTS ? scripts[script](w) : script_random(w);
+	vd_alloc_hook = NULL;
 	for (i = 0; i < w->s->set.nr; i++)
 		w->s->set.file[i].hook = NULL;
 	return good && !w->rule[0];
@@ -402,10 +485,7 @@ bool crash_work_run(struct crash_session *s, u64 seed, u32 script, char *rule)
 		return false;
 	w.data = ut_xalloc(MAX_DATA);
 	good = compare(&w, 0, s->c.size);
-	memory_rng.state = seed;
-	vd_alloc_hook = s->forgetful ? scarce_memory : NULL;
-	good = good && run_script(&w, script) && compare(&w, 0, s->c.size);
-	vd_alloc_hook = NULL;
+	good = good && run_script(&w, seed, script) && compare(&w, 0, s->c.size);
 	vd_chain_close(w.chain);
 	free(w.data);
 	return good;

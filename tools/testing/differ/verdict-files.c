@@ -195,6 +195,8 @@ const struct df_rule df_file_rules[] = {
 	{ "flat extent needs", flat_short, "a flat extent is longer than its file: some of the disk is missing, and would read as zeros" },
 	{ "legal: multiples of 512 to", flat_beyond, "a flat extent ends past any file" },
 	{ "not found", missing, "the file of an extent is not there" },
+	{ "has a parent, but names neither", no_parent, "it is unknown what the disk has where this file has nothing" },
+	{ "parent with UUID", no_parent, "the parent is not there: what only it holds would read as zeros" },
 	{ "parent '", no_parent, "the parent is not there: what only it holds would read as zeros" },
 	{ "wants a parent with CID", parent_cid, "the parent's CID is not the one that the child was made of" },
 	{ "is in no format that", parent_no_image, "the parent has not the signature of a descriptor" },

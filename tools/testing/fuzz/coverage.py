@@ -15,7 +15,7 @@ import sys
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 # What reads images or changes them; create.c writes new ones and reads nothing.
-SCOPE = re.compile(r"formats-common/(core|raw|vmdk|include/vdisk)/(?!create\.c)[^/]*$")
+SCOPE = re.compile(r"formats-common/(core|raw|vmdk|vdi|include/vdisk)/(?!create\.c)[^/]*$")
 TEXT = 60
 CODE = 0	# kind of region
 

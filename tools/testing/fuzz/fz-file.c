@@ -432,6 +432,48 @@ bool fz_honest(const struct fz_io *io)
 	       !io->ctl.alloc_at;
 }
 
+void fz_io_calm(struct fz_io *io)
+{
+	io->ctl.flags &= 0xff ^ (FZ_DOUBLE_FETCH | FZ_SHRUNK | FZ_STICKY);
+	io->ctl.fault_at = 0;
+	io->ctl.alloc_at = 0;
+}
+
+void fz_io_disturb(struct fz_io *io, const struct fz_control *ctl)
+{
+	io->ctl = *ctl;
+	io->all_ops = 0;
+	io->faults = 0;
+}
+
+/* Pages of zeros are as good as none. */
+u64 fz_io_digest(const struct fz_io *io, u32 file)
+{
+	u64 sum = 0, word, h;
+	const struct fz_page *p;
+	u32 b, at;
+
+	for (b = 0; b < FZ_BUCKETS; b++) {
+		for (p = io->buckets[b]; p; p = p->next) {
+			for (at = 0; p->file == file && at < FZ_PAGE; at += sizeof(word)) {
+				memcpy(&word, p->data + at, sizeof(word));
+				h = (p->nr * FZ_PAGE + at + 1) * 0x9e3779b97f4a7c15ULL ^ word;
+				h = (h ^ (h >> 32)) * 0xbf58476d1ce4e5b9ULL;
+				sum += word ? h ^ (h >> 29) : 0;
+			}
+		}
+	}
+	return sum;
+}
+
+void fz_io_replace(struct fz_io *io, u32 file, const void *data, u32 len)
+{
+	zero_range(io, file, 0, U64_MAX);
+	copy_in(io, file, 0, data, len);
+	io->files[file].size = len;
+	io->files[file].file.size = len;
+}
+
 void fz_peek(struct fz_io *io, u32 file, u64 pos, void *buf, u32 len)
 {
 	copy_out(io, file, pos, buf, len);

@@ -60,6 +60,16 @@ void fz_io_reopen(struct fz_io *io, bool writable);
 void fz_call(struct fz_io *io, const char *what, u64 cap);
 /* Nothing that happens to the files is the input's doing: what is read is what is there. */
 bool fz_honest(const struct fz_io *io);
+/*
+ * Nothing goes wrong from now on. What the control says is in fz_input still, and
+ * fz_io_disturb() lets it happen from its first operation on.
+ */
+void fz_io_calm(struct fz_io *io);
+void fz_io_disturb(struct fz_io *io, const struct fz_control *ctl);
+/* The content of a file, in short: the same bytes give the same number. */
+u64 fz_io_digest(const struct fz_io *io, u32 file);
+/* All of a file's bytes are others. */
+void fz_io_replace(struct fz_io *io, u32 file, const void *data, u32 len);
 /* Past all schedules, and not counted. */
 void fz_peek(struct fz_io *io, u32 file, u64 pos, void *buf, u32 len);
 

@@ -39,16 +39,17 @@ void fz_layout_walk(const struct vd_layout *l)
 		if (walk_string(l, seg->name) >= VDISK_MAX_NAME)
 			fz_die("layout: extent %u has a name too long for a path", i);
 	}
-	if (end != l->size || end > VD_CAP_DISK_BYTES)
-		fz_die("layout: size %llu, but extents of %llu", l->size, end);
+	if (end != l->props.size || end > VD_CAP_DISK_BYTES)
+		fz_die("layout: size %llu, but extents of %llu", l->props.size, end);
 	walk_string(l, l->subformat);
-	walk_string(l, l->parent_name);
-	walk_string(l, l->comment);
+	walk_string(l, l->props.parent_name);
+	walk_string(l, l->props.comment);
 	walk_string(l, l->adapter);
 	walk_string(l, l->encoding);
 	walk_string(l, l->ro_reason);
 	walk_string(l, l->warning);
 	walk_string(l, l->cbt_name);
+	walk_string(l, l->parent_format);
 	walk_place("content id", l->cid_pos, l->cid_len);
 	walk_place("long content id", l->long_cid_pos, l->long_cid_len);
 	walk_place("modification id", l->mod_uuid_pos, l->mod_uuid_len);
@@ -70,31 +71,59 @@ static void check_digits(struct fz_once *once, u32 file, const struct vd_layout 
 		fz_die("layout: content id 0x%x, but the text has '%s'", l->cid, digits);
 }
 
-static void lay_out(struct fz_once *once, u32 file, const struct vd_format *format)
+/* A binary one is what the file has there, in the order that Windows keeps it in. */
+static void check_mod_uuid(struct fz_once *once, u32 file, const struct vd_layout *l)
+{
+	u8 found[VD_UUID_BYTES], uuid[VD_UUID_BYTES];
+
+	if (l->mod_uuid_len != VD_UUID_BYTES)
+		return;
+	fz_peek(&once->io, file, l->mod_uuid_pos + (u64)fz_mistake("layout-id"), found,
+		sizeof(found));
+	vd_uuid_from_guid(uuid, found);
+	if (memcmp(uuid, l->props.mod_uuid, sizeof(uuid)))
+		fz_die("layout: the modification id is not what is at byte %llu", l->mod_uuid_pos);
+}
+
+int fz_lay_out(struct fz_once *once, u32 file, const struct vd_format *format,
+	       struct vd_layout **out, struct vd_error *err)
 {
 	struct vd_layout *l = NULL;
-	struct vd_error err = { 0 };
 	int ret;
 
+	*out = NULL;
 	fz_call(&once->io, "layout", LAYOUT_READS);
 	fz_memory_limit("layout", LAYOUT_MEMORY);
-	ret = format->user->layout(&once->io.files[file].file, &l, &err);
+	ret = format->user->layout(&once->io.files[file].file, &l, err);
 	fz_memory_limit("run", 0);
 	if (ret) {
-		fz_check_error("layout", ret, &err);
+		fz_check_error("layout", ret, err);
 		if (l)
 			fz_die("layout: failed, but left one");
-		return;
+		return ret;
 	}
-	if (vd_layout_check(l, l->total, &err))
-		fz_die("layout: %s", err.text);
+	if (vd_layout_check(l, l->total, err))
+		fz_die("layout: %s", err->text);
 	if (l->format != format->id)
 		fz_die("layout: of format %u, not %u", l->format, format->id);
 	if (fz_mistake("layout-gap"))
-		l->size += VD_SECTOR;
+		l->props.size += VD_SECTOR;
 	fz_layout_walk(l);
-	if (fz_honest(&once->io))
+	if (fz_honest(&once->io)) {
 		check_digits(once, file, l);
+		check_mod_uuid(once, file, l);
+	}
+	*out = l;
+	return 0;
+}
+
+static void lay_out(struct fz_once *once, u32 file, const struct vd_format *format)
+{
+	struct vd_layout *l;
+	struct vd_error err = { 0 };
+
+	fz_lay_out(once, file, format, &l, &err);
+	fz_renamed(once, file, format, l);
 	vd_free(l);
 }
 
@@ -105,9 +134,12 @@ static void extent_states(struct fz_once *once, u32 file, const struct fz_backen
 	for (kind = b->kinds; *kind != VDISK_NO_MEMBER; kind++) {
 		struct vd_extent_state state;
 		struct vd_error err = { 0 };
+		u64 walk = fz_walk_cap(once, file, *kind);
 		int ret;
 
-		fz_call(&once->io, "extent", 8);
+		if (walk >= FZ_TOO_LONG)
+			continue;
+		fz_call(&once->io, "extent", 8 + walk);
 		ret = b->format->user->extent(&once->io.files[file].file, *kind, &state, &err);
 		if (ret)
 			fz_check_error("extent", ret, &err);

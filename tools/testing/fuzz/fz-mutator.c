@@ -4,7 +4,7 @@
  * others change one part of an input and leave it an input: a field of an image
  * (mutate.c), the tables, what happens beside, or the bytes of one run.
  */
-#include "fz-input.h"
+#include "fz.h"
 #include "fz-mutator.h"
 #include "mutate.h"
 
@@ -131,9 +131,7 @@ static u64 sectors(struct ut_rng *rng)
 
 static void change_segment(struct ut_rng *rng)
 {
-	static const u32 kinds[] = { VDISK_SEG_ZERO, VDISK_SEG_NOACCESS, VDISK_SEG_RAW,
-				     VDISK_SEG_VMDK_SPARSE, VDISK_SEG_VMDK_COWD,
-				     VDISK_SEG_VMDK_SESPARSE, 0x777 };
+	static const u32 others[] = { VDISK_SEG_ZERO, VDISK_SEG_NOACCESS, 0x777 };
 	struct vdisk_segment_desc *seg;
 
 	if (!in.ctl.nr_segs)
@@ -141,7 +139,8 @@ static void change_segment(struct ut_rng *rng)
 	seg = &in.segs[ut_below(rng, in.ctl.nr_segs)];
 	switch (ut_below(rng, 9)) {
 	case 0:
-		seg->kind = kinds[ut_below(rng, ARRAY_SIZE(kinds))];
+		seg->kind = ut_below(rng, 2) ? others[ut_below(rng, ARRAY_SIZE(others))] :
+					       fz_kind((u32)ut_below(rng, 64));
 		break;
 	case 1:
 		seg->member = (u32)ut_below(rng, in.ctl.nr_files + 1U);

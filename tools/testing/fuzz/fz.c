@@ -67,6 +67,12 @@ void fz_memory_limit(const char *what, u64 bytes)
 	memory.used = 0;
 }
 
+void fz_memory_fail(u64 at)
+{
+	memory.calls = 0;
+	memory.fail_at = at;
+}
+
 u64 fz_memory_used(void)
 {
 	return memory.used;
@@ -140,8 +146,7 @@ struct fz_once *fz_begin(const u8 *data, size_t size)
 	if (!fz_input_parse(&once->in, data, size))
 		return NULL;
 	once->mark = live;
-	memory.calls = 0;
-	memory.fail_at = once->in.ctl.alloc_at;
+	fz_memory_fail(once->in.ctl.alloc_at);
 	fz_memory_limit("run", 0);
 	fz_io_init(&once->io, &once->in);
 	return once;
@@ -150,7 +155,7 @@ struct fz_once *fz_begin(const u8 *data, size_t size)
 void fz_end(struct fz_once *once)
 {
 	fz_io_release(&once->io);
-	memory.fail_at = 0;
+	fz_memory_fail(0);
 	if (live != once->mark)
 		fz_die("%ld allocations were not freed", live - once->mark);
 }
@@ -242,14 +247,33 @@ u64 fz_read_cap(const struct vd_chain *chain, u64 len)
 	return (len / VD_SECTOR + 1) * (fz_map_cap(chain) + 1);
 }
 
-/*
- * Units that are completed have up to 1 MiB at either end. Before the first
- * allocation all tables are read, 1 GiB of entries at most if the file had them
- * all; an input has not. A commit writes what was changed, in up to two copies.
- */
-u64 fz_write_cap(const struct vd_chain *chain, u64 len)
+/* Of the top image: the largest unit, and what walking its tables takes. */
+static u64 top_cap(struct fz_once *once, const struct vd_chain *chain, u64 *unit)
 {
-	return 2 * fz_read_cap(chain, len + 2 * VD_CAP_UNIT_BYTES) + (1U << 16);
+	const struct vd_image *top = &chain->images[0];
+	u64 cap = 0;
+	u32 i;
+
+	for (i = 0; i < top->nr_segs; i++) {
+		const struct vd_segment *seg = &top->segs[i];
+
+		*unit = max_t(u64, *unit, seg->unit);
+		if (seg->file && seg->writable)
+			cap += fz_walk_cap(once, seg->file->index, seg->kind);
+	}
+	return cap;
+}
+
+/*
+ * Units are completed at either end. Before the first allocation all tables are
+ * read, 1 GiB of entries at most if the file had them all; an input has not. A commit
+ * writes what was changed, in up to two copies.
+ */
+u64 fz_write_cap(struct fz_once *once, const struct vd_chain *chain, u64 len)
+{
+	u64 unit = VD_CAP_UNIT_BYTES, walk = top_cap(once, chain, &unit);
+
+	return walk + 2 * fz_read_cap(chain, len + 2 * unit) + (1U << 16);
 }
 
 /* --- the map --- */
@@ -269,15 +293,17 @@ static void check_place(const struct vd_segment *seg, u64 pos, u64 len)
 static void check_data(const struct vd_segment *seg, unsigned int flags,
 		       const struct vd_extent *ext)
 {
-	u64 end = vd_ceil_shift(ext->file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+	u64 size = ext->file->size, align = seg->unaligned ? 1 : seg->format->host_align;
+	u64 end = seg->unaligned ? size + VD_SECTOR - 1 :
+		  vd_ceil_shift(size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
 
 	if (!vd_inside(ext->file_pos, ext->len, end))
 		fz_die("map: file bytes [%llu, +%llu), but the file has %llu", ext->file_pos,
 		       ext->len, ext->file->size);
-	if (ext->file_pos & (seg->format->host_align - 1))
-		fz_die("map: file byte %llu, not a multiple of %u", ext->file_pos,
-		       seg->format->host_align);
-	if (flags & VD_MAP_WRITE && (!ext->file->writable || seg->image || !seg->writable))
+	if (ext->file_pos & (align - 1))
+		fz_die("map: file byte %llu, not a multiple of %llu", ext->file_pos, align);
+	if (flags & VD_MAP_WRITE &&
+	    (!ext->file->writable || seg->image || !seg->writable || seg->unaligned))
 		fz_die("map: for writing, but that is image %u, or read-only", seg->image);
 	check_place(seg, ext->file_pos, ext->len);
 }
@@ -414,13 +440,14 @@ u64 fz_some_pos(const struct vd_chain *chain, struct fz_rng *rng)
 int fz_check(struct fz_once *once, u32 file, u32 kind, u64 len, struct vd_check *out)
 {
 	const struct vd_format *format = vd_format_get(VDISK_SEG_FORMAT(kind));
+	u64 walk = fz_walk_cap(once, file, kind);
 	struct vd_error err = { 0 };
 	int ret;
 
-	if (!format || !format->user || !format->user->check)
+	if (!format || !format->user || !format->user->check || walk >= FZ_TOO_LONG)
 		return -EOPNOTSUPP;
 	once->io.may_write = out->flags & VD_CHECK_REPAIR;
-	fz_call(&once->io, "check", CHECK_OPS);
+	fz_call(&once->io, "check", CHECK_OPS + walk);
 	fz_memory_limit("check", CHECK_MEMORY);
 	if (fz_mistake("dry-write") && !once->io.may_write && once->io.files[file].file.writable)
 		once->io.files[file].file.ops->write(&once->io.files[file].file, 0, "x", 1);

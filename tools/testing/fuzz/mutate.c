@@ -8,9 +8,8 @@
 /* Fields that were drawn from all those listed: by kind, each with the same chance. */
 struct draw {
 	struct fz_sink sink;
-	const struct fz_view *v;
 	struct ut_rng *rng;
-	u32 empty;	/* table entries of 0 */
+	u32 empty;	/* table entries that lead nowhere */
 	u32 seen[FZ_KINDS];
 	struct fz_field one[FZ_KINDS];
 	struct fz_field two[FZ_KINDS];	/* another draw; may be the same */
@@ -39,7 +38,7 @@ static void draw_put(struct fz_sink *sink, const struct fz_field *field)
 	u32 n;
 
 	/* Most of a table is empty, and what is there is more worth breaking. */
-	if (field->kind == FZ_ENTRY && !fz_get(d->v, field) && d->empty++ % 16)
+	if (field->empty && d->empty++ % 16)
 		return;
 	dice = ut_rand(d->rng);
 	n = ++d->seen[field->kind];
@@ -123,12 +122,24 @@ static void set(struct fz_view *v, const struct fz_field *f, u64 value, const ch
 static u64 known_value(struct ut_rng *rng, u8 kind)
 {
 	static const u64 magics[] = {
-		0x564d444b, 0x766d646b, 0x44574f43, 0xcafebabe, 0xcafecafe, 0x0a0d200a, 0,
+		0x564d444b, 0x766d646b, 0x44574f43, 0xcafebabe, 0xcafecafe, 0x0a0d200a, 0xbeda107f,
+		0,
 	};
-	static const u64 versions[] = { 0, 1, 2, 3, 4, 0x200000001, 0x200000002, 0x100000001 };
+	static const u64 versions[] = { 0, 1, 2, 3, 4, 0x200000001, 0x200000002, 0x100000001,
+					0x10000, 0x10001, 0x20000 };
+	static const u64 entries[] = { 0, 1, 2, 0xffffffff, 0xfffffffe, 0xfffffffd };
+	static const u64 ids[] = { 0, ~0ULL };
 
-	return kind == FZ_MAGIC ? pick(rng, magics, ARRAY_SIZE(magics)) :
-				  pick(rng, versions, ARRAY_SIZE(versions));
+	switch (kind) {
+	case FZ_MAGIC:
+		return pick(rng, magics, ARRAY_SIZE(magics));
+	case FZ_ENTRY:
+		return pick(rng, entries, ARRAY_SIZE(entries));
+	case FZ_ID:
+		return pick(rng, ids, ARRAY_SIZE(ids));
+	default:
+		return pick(rng, versions, ARRAY_SIZE(versions));
+	}
 }
 
 static void swap_fields(struct fz_view *v, const struct fz_field *a, const struct fz_field *b)
@@ -237,10 +248,10 @@ static void mutate_block(struct fz_view *v, struct ut_rng *rng)
 
 void fz_mutate(struct fz_view *v, struct ut_rng *rng)
 {
-	struct draw d = { .sink = { .put = draw_put }, .v = v, .rng = rng };
-	const struct fz_format *format = fz_list(v, &d.sink);
+	struct draw d = { .sink = { .put = draw_put }, .rng = rng };
 	u32 kind;
 
+	fz_list(v, &d.sink);
 	said[0] = '\0';
 	if (!ut_below(rng, 8) || !draw_kind(&d, rng, &kind))
 		mutate_block(v, rng);
@@ -251,6 +262,6 @@ void fz_mutate(struct fz_view *v, struct ut_rng *rng)
 	else
 		mutate_number(v, &d, (u8)kind, rng);
 	/* Now and then a wrong checksum is what is wanted. */
-	if (format && format->fix && ut_below(rng, 8))
-		format->fix(v);
+	if (ut_below(rng, 8))
+		fz_fix(v);
 }

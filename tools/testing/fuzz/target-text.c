@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A descriptor's text, through the parser that vdctl runs in its confined child.
- * The input is the text, nothing else.
+ * A descriptor's text, through the parser that vdctl runs in its confined child, and
+ * with other properties put into it. The input is the text, nothing else.
  */
 #include <stdlib.h>
 
 #include "fz-layout.h"
+#include "fz-edit.h"
 #include "fz-mutator.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -32,6 +33,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		return -1;
 	fz_layouts(once, 0);
 	fz_end(once);
+	fz_edit(data, size);
 	return 0;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Open for writing; write, discard, zero, flush, end; open again. Where the image
- * was consistent and nobody interferes, every sector reads what it has to, those
+ * Open for writing; write, discard, zero, flush, fill holes, end; open again. Where the
+ * image was consistent and nobody interferes, every sector reads what it has to, those
  * beside the changes too, and the check finds nothing.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "fz-shadow.h"
@@ -11,11 +12,15 @@
 
 #define MAX_BYTES	(48U << 10)	/* of one change */
 #define BESIDE		(8U * VD_SECTOR)
+#define PACK_CALLS	512U		/* of go_on: copies are stopped after that */
 
 /**
  * struct session - one disk, open for writing
  * @sure: the shadow is to be believed
  * @unit: for packed parents
+ * @pack_calls: of go_on that are left
+ * @unclean: findings of that kind before the first change
+ * @packed: no hole is left, and nothing has been changed since
  */
 struct session {
 	struct fz_once *once;
@@ -23,10 +28,14 @@ struct session {
 	struct fz_rng rng;
 	struct fz_shadow shadow;
 	struct vd_unit unit;
+	u32 pack_calls;
+	u64 unclean;
 	bool sure;
+	bool packed;
 };
 
 static u8 bytes[MAX_BYTES];
+static u8 fill[65536];
 
 static void check_ret(const char *what, int ret)
 {
@@ -36,7 +45,13 @@ static void check_ret(const char *what, int ret)
 
 static void call(struct session *s, const char *what, u64 len)
 {
-	fz_call(&s->once->io, what, fz_write_cap(s->chain, len));
+	fz_call(&s->once->io, what, fz_write_cap(s->once, s->chain, len));
+}
+
+/* Tables that nobody would walk a thousand times a second. */
+static bool too_long(struct fz_once *once, const struct vd_chain *chain)
+{
+	return fz_write_cap(once, chain, 0) >= FZ_TOO_LONG;
 }
 
 /* --- what is there --- */
@@ -151,8 +166,6 @@ static void check_token(const char *what, int ret)
 		check_ret(what, ret);
 }
 
-static u8 fill[65536];
-
 /* Somewhere else, or at its edge. */
 static void second_token(struct session *s, const struct vd_alloc *alloc)
 {
@@ -197,6 +210,55 @@ static void other_token(struct session *s, const struct vd_alloc *alloc, struct 
 	call(s, "end_write", 0);
 	check_token("end_write", vd_end_write(s->chain));
 	vd_meta_shrink(s->chain->meta, (u32)fz_below(&s->rng, 32));
+}
+
+static bool pack_on(void *ctx, u64 moved, u64 total)
+{
+	struct session *s = ctx;
+
+	if (moved > total)
+		fz_die("fill_holes: %llu of %llu moved", moved, total);
+	return s->pack_calls && --s->pack_calls;
+}
+
+/* Is it of each extent that it fills holes in? Not of those that are only read. */
+static bool all_packed(const struct vd_image *top)
+{
+	u32 i;
+
+	for (i = 0; i < top->nr_segs; i++)
+		if (top->segs[i].format && top->segs[i].format->fill_holes &&
+		    !top->segs[i].alloc_begun)
+			return false;
+	return true;
+}
+
+/* Each call of go_on is a piece: read, and written. Nobody writes meanwhile, but some read. */
+static void do_pack(struct session *s, bool whole)
+{
+	struct vd_pack pack = { .go_on = pack_on, .ctx = s, .buf = fill, .size = sizeof(fill),
+				.memory = 1 << 20, .always = true };
+	bool reader = !whole && fz_below(&s->rng, 8) == 0;
+	unsigned int cookie = reader ? vd_io_enter(s->chain) : 0;
+	int ret;
+
+	s->pack_calls = PACK_CALLS;
+	if (!whole) {
+		/* Half of the time it has to stop before much has moved. */
+		s->pack_calls = (u32)fz_below(&s->rng, PACK_CALLS);
+		if (s->pack_calls & 1)
+			s->pack_calls = s->pack_calls / 2 % 4;
+		pack.size = 4096U << fz_below(&s->rng, 5);
+		pack.memory = fz_below(&s->rng, 8) ? pack.memory : 8;
+		pack.always = fz_rand(&s->rng) & 1;
+	}
+	call(s, "fill_holes", (u64)PACK_CALLS * sizeof(fill));
+	ret = fz_mistake("no-pack") ? 0 : vd_fill_holes(s->chain, &pack);
+	check_ret("fill_holes", ret);
+	if (reader)
+		vd_io_leave(s->chain, cookie);
+	s->packed = whole && !ret && !pack.left &&
+		    (fz_mistake("no-pack") || all_packed(&s->chain->images[0]));
 }
 
 static void do_end(struct session *s)
@@ -254,7 +316,10 @@ static void one_change(struct session *s)
 			fz_die("write: goes on after a failure");
 		return;
 	}
-	switch (fz_below(&s->rng, 12)) {
+	switch (fz_below(&s->rng, 13)) {
+	case 12:
+		do_pack(s, false);
+		return;
 	case 0:
 		call(s, "flush", 0);
 		check_ret("flush", vd_flush(s->chain));
@@ -280,25 +345,40 @@ static void one_change(struct session *s)
 
 /* --- is it consistent? --- */
 
-static bool segment_is_sound(struct fz_once *once, const struct vdisk_segment_desc *seg,
-			     bool closed)
+static void say(void *ctx, enum vd_finding kind, const char *text)
 {
-	struct vd_check c = { 0 };
+	if (getenv("FZ_VERBOSE"))
+		fprintf(stderr, "finding of kind %d: %s\n", kind, text);
+}
+
+/* *@unclean: what a crash left, as far as a writer puts it right by the way. */
+static bool segment_is_sound(struct fz_once *once, const struct vdisk_segment_desc *seg,
+			     bool packed, u64 *unclean)
+{
+	const struct fz_backend *b = fz_backend_of(seg->kind);
+	struct vd_check c = { .report = say };
 
 	if (seg->member == VDISK_NO_MEMBER)
 		return true;
 	if (fz_check(once, seg->member, seg->kind, seg->len, &c))
 		return false;
-	return !c.found[VD_FINDING_CORRUPT] && !(closed && c.found[VD_FINDING_UNCLEAN]);
+	if (packed && b->format->fill_holes && c.found[VD_FINDING_LEAK])
+		return false;
+	if (b->renews)
+		*unclean += c.found[VD_FINDING_UNCLEAN];
+	else if (c.found[VD_FINDING_UNCLEAN])
+		return false;
+	return !c.found[VD_FINDING_CORRUPT];
 }
 
-static bool is_sound(struct fz_once *once, u32 images, bool closed)
+static bool is_sound(struct fz_once *once, u32 images, bool packed, u64 *unclean)
 {
 	u32 i;
 
+	*unclean = 0;
 	for (i = 0; i < once->in.ctl.nr_segs; i++)
 		if (once->in.segs[i].image < images &&
-		    !segment_is_sound(once, &once->in.segs[i], closed))
+		    !segment_is_sound(once, &once->in.segs[i], packed, unclean))
 			return false;
 	return true;
 }
@@ -313,8 +393,8 @@ static bool patched(struct fz_once *once)
 		return false;
 	if (chain->writer) {
 		once->io.may_write = true;
-		fz_call(&once->io, "begin_write", fz_write_cap(chain, 0));
-		ret = vd_begin_write(chain);
+		fz_call(&once->io, "begin_write", fz_write_cap(once, chain, 0));
+		ret = too_long(once, chain) ? -EFBIG : vd_begin_write(chain);
 		check_ret("begin_write", ret);
 	}
 	fz_close(chain);
@@ -335,6 +415,8 @@ static void changes(struct session *s)
 			compare_all(s);
 	}
 	compare_all(s);
+	if (fz_rand(&s->rng) & 1)
+		do_pack(s, true);
 	if (vd_failed(s->chain) || s->once->io.full)
 		s->sure = false;
 	call(s, "end_write", 0);
@@ -347,11 +429,13 @@ static void changes(struct session *s)
 
 static void look_again(struct session *s)
 {
+	u64 unclean;
+
 	fz_io_reopen(&s->once->io, false);
 	s->once->in.ctl.nr_patches = 0;
 	if (!s->sure)
 		return;
-	if (!is_sound(s->once, 1, true))
+	if (!is_sound(s->once, 1, s->packed, &unclean) || unclean > s->unclean)
 		fz_die("write: the check does not like what was written");
 	s->chain = fz_open(s->once);
 	if (!s->chain)
@@ -373,10 +457,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	s->once = once;
 	s->rng.state = once->in.ctl.seed;
 	if (patched(once)) {
-		s->sure = fz_honest(&once->io) && is_sound(once, VDISK_MAX_IMAGES, true);
+		s->sure = fz_honest(&once->io) &&
+			  is_sound(once, VDISK_MAX_IMAGES, false, &s->unclean);
 		s->chain = fz_open(once);
 	}
-	if (s->chain) {
+	if (s->chain && too_long(once, s->chain)) {
+		fz_close(s->chain);
+	} else if (s->chain) {
 		fz_shadow_init(&s->shadow);
 		changes(s);
 		look_again(s);

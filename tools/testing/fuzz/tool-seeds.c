@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "fz-input.h"
 #include "img-write.h"
+#include "tool-seeds.h"
 
 #define LARGE		(256U << 10)
 #define DEVICE_USED	(112U << 10)	/* of the image on a device: the rest is old data */
@@ -20,7 +20,7 @@
 #define IMAGE_TAIL	(4U << 10)
 
 static const char *directory;
-static struct fz_input in;
+struct fz_input seed_in;
 
 static void save_bytes(const char *name, const void *data, size_t len)
 {
@@ -35,10 +35,10 @@ static void save_bytes(const char *name, const void *data, size_t len)
 	}
 }
 
-static void save(const char *name)
+void seed_save(const char *name)
 {
 	static u8 out[SEED_MAX];
-	size_t len = fz_input_write(&in, out, sizeof(out));
+	size_t len = fz_input_write(&seed_in, out, sizeof(out));
 	char path[128];
 
 	if (!len) {
@@ -96,7 +96,7 @@ static void thin_out(u8 *data, size_t len, size_t used, struct ut_disk *const *d
 
 static void add_file(struct vd_file *file, struct ut_disk *const *disks, unsigned int nr)
 {
-	struct fz_member *m = &in.files[in.ctl.nr_files];
+	struct fz_member *m = &seed_in.files[seed_in.ctl.nr_files];
 	const void *data;
 	u8 *copy;
 	size_t len;
@@ -108,24 +108,24 @@ static void add_file(struct vd_file *file, struct ut_disk *const *disks, unsigne
 	memset(m, 0, sizeof(*m));
 	m->size = len;
 	m->flags = (file->writable ? FZ_FILE_WRITABLE : 0) | (file->fixed ? FZ_FILE_FIXED : 0);
-	fz_input_add_bytes(&in, in.ctl.nr_files++, 0, copy, len);
+	fz_input_add_bytes(&seed_in, seed_in.ctl.nr_files++, 0, copy, len);
 }
 
-static void begin_input(u32 seed)
+void seed_begin(u32 seed)
 {
-	memset(&in, 0, sizeof(in));
-	in.ctl.seed = seed;
-	in.ctl.grow = 4;
+	memset(&seed_in, 0, sizeof(seed_in));
+	seed_in.ctl.seed = seed;
+	seed_in.ctl.grow = 4;
 }
 
 static void from_set(const struct ut_set *set, struct ut_disk *const *disks, unsigned int nr)
 {
 	u32 i;
 
-	in.ctl.nr_images = (u8)set->nr_images;
-	in.ctl.nr_segs = (u8)set->nr_segs;
-	memcpy(in.images, set->images, set->nr_images * sizeof(in.images[0]));
-	memcpy(in.segs, set->segs, set->nr_segs * sizeof(in.segs[0]));
+	seed_in.ctl.nr_images = (u8)set->nr_images;
+	seed_in.ctl.nr_segs = (u8)set->nr_segs;
+	memcpy(seed_in.images, set->images, set->nr_images * sizeof(seed_in.images[0]));
+	memcpy(seed_in.segs, set->segs, set->nr_segs * sizeof(seed_in.segs[0]));
 	for (i = 0; i < set->nr_files; i++)
 		add_file(set->files[i], disks, nr);
 }
@@ -137,14 +137,14 @@ static void save_case(const struct img_kind *kind, u64 seed, u8 flags)
 	char name[80];
 
 	img_case_make(&c, kind, seed);
-	begin_input((u32)seed);
-	in.ctl.flags = flags;
-	in.ctl.quota = seed % 4 ? 0 : 8;
-	in.ctl.nr_patches = (u8)c.nr_patches;
-	memcpy(in.patches, c.patches, c.nr_patches * sizeof(in.patches[0]));
+	seed_begin((u32)seed);
+	seed_in.ctl.flags = flags;
+	seed_in.ctl.quota = seed % 4 ? 0 : 8;
+	seed_in.ctl.nr_patches = (u8)c.nr_patches;
+	memcpy(seed_in.patches, c.patches, c.nr_patches * sizeof(seed_in.patches[0]));
 	from_set(&c.set, c.disk, c.nr);
 	snprintf(name, sizeof(name), "%s-%llu-%02x", kind->name, seed, flags);
-	save(name);
+	seed_save(name);
 	img_case_free(&c);
 }
 
@@ -156,10 +156,10 @@ static void save_extent(const char *name, u32 kind, struct ut_buf *b, struct ut_
 	ut_set_image(&set, VDISK_FORMAT_VMDK, d->size);
 	ut_set_mem(&set, b->data, b->len, true);
 	ut_set_seg(&set, kind, 0, 0, d->size, 0);
-	begin_input((u32)ut_mix(b->len) & ~3U);	/* target-check: a full repair */
+	seed_begin((u32)ut_mix(b->len) & ~3U);	/* target-check: a full repair */
 	from_set(&set, &d, 1);
-	in.ctl.kind = (u8)(1 + (kind & 0xff));	/* fz_kind() */
-	save(name);
+	seed_in.ctl.kind = (u8)(1 + (kind & 0xff));	/* fz_kind() */
+	seed_save(name);
 	ut_set_free(&set);
 	ut_buf_free(b);
 	ut_disk_free(d);
@@ -297,35 +297,35 @@ static void huge(void)
 	struct img_sparse s = { .version = 1, .desc_sectors = 0, .gd = 100, .overhead = 20000 };
 	struct ut_buf *b = &s.buf;
 
-	begin_input(9);
+	seed_begin(9);
 	img_header(b, 0, &s, size / VD_SECTOR, 2048, s.gd);
 	ut_put32(b, s.gd * VD_SECTOR + 400, 9000);
 	ut_put32(b, 9000 * VD_SECTOR + 2044, 0xfffff000U);
-	in.ctl.nr_images = in.ctl.nr_segs = in.ctl.nr_files = 1;
-	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, size };
-	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = size };
-	in.files[0].size = 1ULL << 41;
-	in.files[0].flags = FZ_FILE_WRITABLE;
-	fz_input_add_bytes(&in, 0, 0, b->data, b->len);
-	save("huge-sparse");
+	seed_in.ctl.nr_images = seed_in.ctl.nr_segs = seed_in.ctl.nr_files = 1;
+	seed_in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, size };
+	seed_in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = size };
+	seed_in.files[0].size = 1ULL << 41;
+	seed_in.files[0].flags = FZ_FILE_WRITABLE;
+	fz_input_add_bytes(&seed_in, 0, 0, b->data, b->len);
+	seed_save("huge-sparse");
 	ut_buf_free(b);
 
-	begin_input(10);
-	in.ctl.nr_images = in.ctl.nr_files = 1;
-	in.ctl.nr_segs = 3;
-	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_RAW, 0, VD_CAP_DISK_BYTES };
-	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_RAW };
-	in.segs[0].len = size / 2 & ~511ULL;
-	in.segs[1] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_ZERO, .len = 1 << 20,
+	seed_begin(10);
+	seed_in.ctl.nr_images = seed_in.ctl.nr_files = 1;
+	seed_in.ctl.nr_segs = 3;
+	seed_in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_RAW, 0, VD_CAP_DISK_BYTES };
+	seed_in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_RAW };
+	seed_in.segs[0].len = size / 2 & ~511ULL;
+	seed_in.segs[1] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_ZERO, .len = 1 << 20,
 						  .member = VDISK_NO_MEMBER,
-						  .start = in.segs[0].len };
-	in.segs[2] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_NOACCESS,
+						  .start = seed_in.segs[0].len };
+	seed_in.segs[2] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_NOACCESS,
 						  .member = VDISK_NO_MEMBER,
-						  .start = in.segs[0].len + (1 << 20) };
-	in.segs[2].len = VD_CAP_DISK_BYTES - in.segs[2].start;
-	in.files[0].size = VD_CAP_FILE_BYTES;
-	in.files[0].flags = FZ_FILE_WRITABLE;
-	save("huge-raw");
+						  .start = seed_in.segs[0].len + (1 << 20) };
+	seed_in.segs[2].len = VD_CAP_DISK_BYTES - seed_in.segs[2].start;
+	seed_in.files[0].size = VD_CAP_FILE_BYTES;
+	seed_in.files[0].flags = FZ_FILE_WRITABLE;
+	seed_save("huge-raw");
 }
 
 /* --- text --- */
@@ -338,12 +338,12 @@ static void text_file(const char *name, const char *text)
 
 	snprintf(path, sizeof(path), "text/%s", name);
 	save_bytes(path, text, len);
-	begin_input(11);
-	in.ctl.nr_files = 1;
-	in.files[0].size = len;
-	fz_input_add_bytes(&in, 0, 0, (const u8 *)text, len);
+	seed_begin(11);
+	seed_in.ctl.nr_files = 1;
+	seed_in.files[0].size = len;
+	fz_input_add_bytes(&seed_in, 0, 0, (const u8 *)text, len);
 	snprintf(path, sizeof(path), "text-%s", name);
-	save(path);
+	seed_save(path);
 }
 
 /* What the parser's child sends when it has read such a text. */
@@ -358,13 +358,13 @@ static void block(const char *name, const char *text)
 		fprintf(stderr, "seeds: %s: %s\n", name, err.text);
 		exit(1);
 	}
-	begin_input(13);
-	in.ctl.kind = 1;
-	in.ctl.nr_files = 1;
-	in.files[0].size = l->total;
-	fz_input_add_bytes(&in, 0, 0, (const u8 *)l, l->total);
+	seed_begin(13);
+	seed_in.ctl.kind = 1;
+	seed_in.ctl.nr_files = 1;
+	seed_in.files[0].size = l->total;
+	fz_input_add_bytes(&seed_in, 0, 0, (const u8 *)l, l->total);
 	snprintf(path, sizeof(path), "block-%s", name);
-	save(path);
+	seed_save(path);
 	vd_free(l);
 	vd_ufile_free(file);
 }
@@ -422,11 +422,39 @@ static void texts(void)
 		  "ddb.sidecars = \"a.vmfd;\"\nKeyID=\"x\"\n");
 	block("flat", HEAD "createType=\"monolithicFlat\"\nRW 8 FLAT \"a\" 0\n");
 	block("zero", HEAD "createType=\"custom\"\nRW 1 ZERO\nRW 8 SPARSE \"s\"\n");
+	text_file("names", "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\n"
+		  "createType=\"custom\"\nchangeTrackPath=\"disk-ctk.vmdk\"\n"
+		  "RW 8 FLAT \"disk-flat.vmdk\" 0\nRW 8 FLAT \"disk2-flat.vmdk\" 0\n"
+		  "RW 8 FLAT \"sub/disk-flat.vmdk\" 0\nRW 8 FLAT \"disk.vmdk\" 8\n"
+		  "RW 8 FLAT \"disk.old-flat.vmdk\" 0\nparentFileNameHint=\"..\\disk.vmdk\"\n");
 	text_file("empty", HEAD);
 	text_file("twice", HEAD "CID=1\nCID=2\nversion=2\ncreateType=\"custom\"\nRW 1 ZERO\n");
 }
 
 /* --- images of others --- */
+
+/* As what an image is opened, by its name's end; the first if there is none of these. */
+static const struct {
+	const char *extension;
+	u32 format;
+	u32 kind;
+} others[] = {
+	{ ".vmdk", VDISK_FORMAT_VMDK, VDISK_SEG_VMDK_SPARSE },
+	{ ".vdi", VDISK_FORMAT_VDI, VDISK_SEG_VDI },
+};
+
+static u32 kind_of(const char *name)
+{
+	size_t len = strlen(name), end;
+	u32 i;
+
+	for (i = ARRAY_SIZE(others) - 1; i; i--) {
+		end = strlen(others[i].extension);
+		if (len > end && !strcmp(name + len - end, others[i].extension))
+			break;
+	}
+	return i;
+}
 
 /* Its first part, and its end, where a stream has its footer. */
 static void save_image(const char *path, int nr)
@@ -436,26 +464,30 @@ static void save_image(const char *path, int nr)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 	ssize_t len = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0), end = 0;
+	u32 kind = kind_of(base);
 	char name[128];
 
 	if (len <= 0 || fstat(fd, &st)) {
 		fprintf(stderr, "seeds: %s cannot be read\n", path);
 		exit(1);
 	}
-	begin_input(12);
-	in.ctl.nr_images = in.ctl.nr_segs = in.ctl.nr_files = 1;
-	in.images[0] = (struct vdisk_image_desc){ VDISK_FORMAT_VMDK, 0, 64 << 10 };
-	in.segs[0] = (struct vdisk_segment_desc){ .kind = VDISK_SEG_VMDK_SPARSE, .len = 64 << 10 };
-	in.files[0].size = (u64)st.st_size;
-	fz_input_add_bytes(&in, 0, 0, head, (size_t)len);
+	seed_begin(12);
+	seed_in.ctl.nr_images = seed_in.ctl.nr_segs = seed_in.ctl.nr_files = 1;
+	seed_in.images[0] = (struct vdisk_image_desc){ others[kind].format, 0, 64 << 10 };
+	seed_in.segs[0] = (struct vdisk_segment_desc){ .kind = others[kind].kind, .len = 64 << 10 };
+	seed_in.files[0].size = (u64)st.st_size;
+	fz_input_add_bytes(&seed_in, 0, 0, head, (size_t)len);
 	if (st.st_size > IMAGE_MAX + IMAGE_TAIL) {
 		end = pread(fd, tail, sizeof(tail), st.st_size - IMAGE_TAIL);
-		fz_input_add_bytes(&in, 0, (u64)st.st_size - IMAGE_TAIL, tail, (size_t)end);
+		fz_input_add_bytes(&seed_in, 0, (u64)st.st_size - IMAGE_TAIL, tail, (size_t)end);
 	}
 	close(fd);
 	snprintf(name, sizeof(name), "image-%d-%s", nr, base);
-	save(name);
+	seed_save(name);
 }
+
+/* Formats that bring seeds of their own. */
+static void (*const seed_formats[])(void) = { seeds_vdi, seeds_inside };
 
 int main(int argc, char **argv)
 {
@@ -486,6 +518,8 @@ int main(int argc, char **argv)
 	damaged_cowd();
 	huge();
 	texts();
+	for (i = 0; i < ARRAY_SIZE(seed_formats); i++)
+		seed_formats[i]();
 	for (arg = 2; arg < argc; arg++)
 		save_image(argv[arg], arg - 1);
 	return 0;

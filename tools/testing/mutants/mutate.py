@@ -100,7 +100,7 @@ def checks_of_ifs(text):
         else:
             stop = statement_end(text, at)
             last = text[at:stop]
-        if not ERROR.match(last.strip()) and 'vmdk_found(' not in text[at:stop]:
+        if not ERROR.match(last.strip()) and 'vd_check_found(' not in text[at:stop]:
             continue
         condition = ' '.join(text[begin + 1:end].split())
         # "if (ret) return ret;" hands an error on: the anomaly loop's, not an image's.

@@ -6,6 +6,7 @@
 
 const struct vd_format vd_format_raw;
 const struct vd_format vd_format_vmdk;
+const struct vd_format vd_format_vdi;
 
 size_t each_length(const char *s)
 {

@@ -25,7 +25,8 @@
 /* Kinds that nobody knows. */
 #define UNKNOWN_LOW	any_of(VDISK_SEG_NOACCESS + 1, VDISK_SEG_RAW - 1)
 #define UNKNOWN_RAW	any_of(VDISK_SEG_RAW + 1, VDISK_SEG_VMDK_SPARSE - 1)
-#define UNKNOWN_HIGH	any_of(VDISK_SEG_VMDK_SESPARSE + 1, U32_MAX)
+#define UNKNOWN_VMDK	any_of(VDISK_SEG_VMDK_SESPARSE + 1, VDISK_SEG_VDI - 1)
+#define UNKNOWN_HIGH	any_of(VDISK_SEG_VDI + 1, U32_MAX)
 
 #ifdef NEXT
 #define SEGMENTS 2U
@@ -191,6 +192,8 @@ int main(void)
 	desc.nr_patches = PATCHES;
 	desc.meta_blocks = any_u32();
 	desc.grow_chunk = any_u32();
+	/* That it gives back what was put in is a matter of pairs of numbers, not of ranges. */
+	desc.resolve_sets = VD_RESOLVE_NONE;
 	if (WRONG && maybe())
 		return open_wrong(&desc, segments);
 

@@ -5,9 +5,12 @@
  * go between any two steps. Documentation/proof.rst says which function each
  * part stands for, and what is left out.
  *
+ * -DCOUNTER: the file counts its places, and others append where it says (VDI). -DPACK:
+ * when the writers have ended, what lies in place 2 moves into place 1, if that is free.
+ *
  * A mistake can be made on purpose by -D: NO_BARRIER, EARLY_PUBLISH, EARLY_REUSE,
  * NO_WAIT, NO_SHADOW, LATE_CLEAN, SHARE_RUNNING, LATE_FREED, NO_DRAIN, NO_PENDING,
- * FIRST_COPY_FIRST.
+ * FIRST_COPY_FIRST, LATE_COUNTER, EARLY_MOVE, EARLY_PUNCH, NO_SETTLE.
  */
 
 #ifndef OPS0
@@ -52,6 +55,14 @@ bool need_data[PLACES + 1], need_map[WORDS];
  */
 byte cached[WORDS], to_write[WORDS];
 bool changed[COPIES], taken[COPIES];
+
+#ifdef COUNTER
+/* As the map, in a granule of its own. It only grows, so a snapshot is what it is then. */
+byte counted, count_to_write, count, flush_count, durable_count;
+#endif
+#ifdef PACK
+byte writers_left;
+#endif
 
 /* --- places --- */
 mtype = { FREE, USED, FREED, UNMAPPING, LIMBO, DRAINING };
@@ -99,6 +110,9 @@ inline flush_begins()
 			need_map[x] = durable_map[x] != map[x];
 		}
 		x = 0;
+#ifdef COUNTER
+		flush_count = count;
+#endif
 	}
 }
 
@@ -122,6 +136,10 @@ inline flush_ends()
 			flush_map[x] = 0;
 		}
 		x = 0;
+#ifdef COUNTER
+		durable_count = (durable_count < flush_count -> flush_count : durable_count);
+		flush_count = 0;
+#endif
 #ifdef LATE_CLEAN
 		dirty = false;
 #endif
@@ -164,8 +182,24 @@ inline take_snapshot()
 			changed[x] = false;
 		}
 		x = 0;
+#ifdef COUNTER
+		count_to_write = counted;
+#endif
 	}
 }
+
+#ifdef COUNTER
+inline write_counter()
+{
+	d_step {
+		if
+		:: count != count_to_write -> count = count_to_write; dirty = true
+		:: else
+		fi;
+		count_to_write = 0;
+	}
+}
+#endif
 
 /* In one step: the cache writes back any of them, in any order. */
 inline write_maps()
@@ -241,6 +275,9 @@ inline commit_once()
 {
 	take_ranges();
 	take_snapshot();
+#if defined(COUNTER) && !defined(LATE_COUNTER)
+	write_counter();
+#endif
 #ifndef NO_BARRIER
 	flush_file();		/* data before maps */
 #endif
@@ -250,6 +287,10 @@ inline commit_once()
 	   flush_file();
 	:: else
 	fi;
+#ifdef LATE_COUNTER
+	write_counter();
+	flush_file();
+#endif
 	ranges_unmapped();
 	reclaim();
 }
@@ -364,6 +405,9 @@ inline take_place()
 	:: p -> place[p] = USED
 	:: else
 	fi;
+#ifdef COUNTER
+	counted = (counted < p -> p : counted);
+#endif
 }
 
 inline publish()
@@ -471,8 +515,71 @@ proctype writer(bit me)
 	   :: else -> discard()
 	   fi
 	:: else -> break
-	od
+	od;
+#ifdef PACK
+	writers_left--;
+#endif
 }
+
+#ifdef PACK
+/* Somebody who reads, from before the writers' end or later: nothing of another unit. */
+proctype reader()
+{
+	byte unit, p;
+	bit e;
+
+	if
+	:: unit = 0
+	:: unit = 1
+	fi;
+	enter();
+	p = cached[unit];
+	if
+	:: d_step { p -> assert(owner[data[p]] == unit || owner[data[p]] == NOBODY) }
+	:: else
+	fi;
+	d_step { p = 0; unit = 0; inside[e]--; e = 0 }
+}
+
+#ifdef NO_SETTLE
+#define can_move	(place[1] != USED)
+#else
+#define can_move	(place[1] == FREE && place[2] == USED)
+#endif
+
+/* vd_fill_holes(), vdi_fill_holes(). With readers that do not end it gives up. */
+proctype packer()
+{
+	byte x, wanted, unit, content;
+
+	atomic { writers_left == 0; lock(alloc_lock) };
+	commit();
+	if
+	:: atomic { can_move && cached[0] == 2 -> unit = 0 };
+	   goto move
+	:: atomic { can_move && cached[1] == 2 -> unit = 1 };
+	   goto move
+	:: else -> goto out
+	fi;
+move:	content = data[2];
+#ifdef EARLY_MOVE
+	d_step { place[1] = USED; set_copy(0, 1) };
+#endif
+	d_step { data[1] = content; place[1] = USED; dirty = true; content = 0 };
+	d_step { set_copy(0, 1) };
+	d_step { freed_from[2] = unit; place[2] = FREED };
+#ifdef EARLY_PUNCH
+	d_step { data[2] = GARBAGE; dirty = true };
+#endif
+	commit();
+	/* What came to be free may get another use, or be cut off. */
+	if
+	:: d_step { place[2] == FREE -> data[2] = GARBAGE; dirty = true }
+	:: d_step { place[2] != FREE }
+	fi;
+out:	alloc_lock = false
+}
+#endif
 
 /* When vd_commit() returns, all that was acknowledged before the call is durable. */
 proctype flusher(bit me)
@@ -506,6 +613,9 @@ end:	do
 	:: write_back_of(map[2], durable_map[2], need_map[2])
 	:: write_back_of(map[3], durable_map[3], need_map[3])
 #endif
+#ifdef COUNTER
+	:: d_step { durable_count != count -> durable_count = count }
+#endif
 	od
 }
 
@@ -534,6 +644,10 @@ end:	do
 			/* Two copies that name two places: nobody could tell which is right. */
 			assert(!durable_map[u] || !durable_map[(COPIES - 1) * UNITS + u] ||
 			       durable_map[u] == durable_map[(COPIES - 1) * UNITS + u]);
+#ifdef COUNTER
+			/* Others append behind what is counted. */
+			assert(durable_map[u] <= durable_count);
+#endif
 		}
 		u = 0;
 	   }
@@ -557,6 +671,14 @@ init
 		}
 		place[1] = USED;
 		place[2] = FREE;
+#ifdef COUNTER
+		counted = 1;
+		count = 1;
+		durable_count = 1;
+#endif
+#ifdef PACK
+		writers_left = 2;
+#endif
 		owner[0] = NOBODY;
 		owner[GARBAGE] = NOBODY;
 		acked[0] = bit_of(1);
@@ -569,6 +691,10 @@ init
 		run flusher(0);
 #if FLUSHERS > 1
 		run flusher(1);
+#endif
+#ifdef PACK
+		run packer();
+		run reader();
 #endif
 		run write_back();
 		run power();

@@ -14,6 +14,11 @@ int vd_fail(struct vd_error *err, int code, const char *fmt, ...)
 	return code;
 }
 
+int vd_vfail(struct vd_error *err, int code, const char *fmt, va_list args)
+{
+	return vd_fail(err, code, "any");
+}
+
 int vd_corrupt(const struct vd_segment *seg, const char *fmt, ...)
 {
 	return -EUCLEAN;

@@ -110,6 +110,8 @@ const struct vd_format *vd_format_get(u32 id)
 		return &vd_format_raw;
 	case VDISK_FORMAT_VMDK:
 		return &vd_format_vmdk;
+	case VDISK_FORMAT_VDI:
+		return &vd_format_vdi;
 	}
 	return NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef IMG_TABLES_H
 #define IMG_TABLES_H
 
+#include "img-vdi.h"
 #include "img-write.h"
 
 #define IMG_ROOM	(3U << 20)	/* no file of a test grows beyond */
@@ -211,10 +212,47 @@ static inline bool img_look_cowd(struct img_look *l, u64 len)
 	return true;
 }
 
+/* Whoever appends where the counter says must hit nothing. */
+static inline bool img_look_counter(struct img_look *l, u32 high)
+{
+	u32 counter = img_word(l, IMG_VDI_COUNT);
+
+	if (counter < high)
+		return img_bad(l->rule, "the header counts %u slots, but %u are in use", counter,
+			       high);
+	return true;
+}
+
+/* Map and slots begin at sectors. */
+static inline bool img_look_vdi(struct img_look *l)
+{
+	u64 map = img_word(l, IMG_VDI_MAP), data = img_word(l, IMG_VDI_DATA), b;
+	u32 blocks = img_word(l, IMG_VDI_BLOCKS), slot, high = 0;
+
+	if (l->file_len < VD_SECTOR || img_word(l, IMG_VDI_SIGN) != IMG_VDI_SIGNATURE)
+		return img_bad(l->rule, "the header is gone");
+	l->grain = img_word(l, IMG_VDI_BLOCK) / VD_SECTOR;
+	if (!img_claim(l, 0, 1, IMG_HEADER, "the header") ||
+	    !img_claim_table(l, map / VD_SECTOR, 4 * (u64)blocks, "the map"))
+		return false;
+	for (b = 0; b < blocks; b++) {
+		slot = img_word(l, map + 4 * b);
+		l->out->hash = ut_mix(l->out->hash ^ slot);
+		if (slot >= IMG_VDI_ZERO)
+			continue;
+		if (!img_claim_grain(l, b, (u32)(data / VD_SECTOR + slot * l->grain)))
+			return false;
+		high = max(high, slot + 1);
+	}
+	return img_look_counter(l, high);
+}
+
 static inline bool img_look_at(struct img_look *l, const u8 *file, u64 file_len, u32 kind, u64 len)
 {
 	l->file = file;
 	l->file_len = file_len;
+	if (kind == VDISK_SEG_VDI)
+		return img_look_vdi(l);
 	return kind == VDISK_SEG_VMDK_COWD ? img_look_cowd(l, len) : img_look_sparse(l, len);
 }
 

@@ -13,6 +13,7 @@
  * one with some luck does: after a merge they are whole, and nothing is missing
  * that a flush had promised.
  */
+#include "img-vdi-kinds.h"
 #include "ut-power.h"
 #include "vdisk/alloc.h"
 
@@ -209,6 +210,9 @@ static u64 seam(const struct img_case *c)
 
 	if (c->set.nr_segs > 1 && !seg[1].image)
 		return seg[1].start;
+	/* A map that begins at the second sector: where a block of the cache ends. */
+	if (seg[0].kind == VDISK_SEG_VDI)
+		table = c->unit * (VD_META_BLOCK - VD_SECTOR) / 4;
 	return table < c->size ? table : c->from + 5 * c->unit;
 }
 
@@ -287,6 +291,9 @@ static void note_hit(void *ctx, struct power_file *f, enum vd_file_op op, u64 po
 		/* There a mark is written and a counter, and a table may come before its entry. */
 		if (seg->kind == VDISK_SEG_VMDK_COWD)
 			r->unsure_hit |= owner == IMG_HEADER || owner == IMG_NOBODY;
+		/* There a counter is written with the tables, or to be put right at the end. */
+		if (seg->kind == VDISK_SEG_VDI)
+			r->unsure_hit |= owner == IMG_HEADER;
 	}
 }
 
@@ -492,7 +499,8 @@ static u64 check_extents(struct run *r, unsigned int flags)
 			continue;
 		f->file.size = f->now_len;
 		f->file.writable = true;
-		ret = vd_format_vmdk.user->check(&f->file, seg[i].kind, seg[i].len, &check, &err);
+		ret = ut_user_of(seg[i].kind)->check(&f->file, seg[i].kind, seg[i].len, &check,
+						     &err);
 		if (ret)
 			bad(r, "check: %s", err.text);
 		if (check.found[VD_FINDING_CORRUPT])
@@ -635,11 +643,14 @@ static int report(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(img_kinds)];
+	struct CMUnitTest tests[IMG_ALL_KINDS];
 	u32 i;
 
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++)
-		tests[i] = (struct CMUnitTest){ img_kinds[i].name, loop, NULL, NULL,
-						(void *)(uintptr_t)&img_kinds[i] };
+	for (i = 0; i < IMG_ALL_KINDS; i++) {
+		const struct img_kind *kind = img_any_kind(i);
+
+		tests[i] = (struct CMUnitTest){ kind->name, loop, NULL, NULL,
+						(void *)(uintptr_t)kind };
+	}
 	return cmocka_run_group_tests_name("anomaly-write", tests, NULL, report);
 }

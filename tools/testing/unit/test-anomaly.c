@@ -8,6 +8,7 @@
  * that is over, the very same call succeeds. ASan watches over leaks.
  */
 #include "img-esx.h"
+#include "img-vdi.h"
 #include "vdisk/alloc.h"
 
 #define PIECE (32 * UT_KIB)
@@ -42,7 +43,7 @@ static void add_stream(struct subject *s, const struct ut_disk *d, struct img_st
 
 static void one_image(struct subject *s, const struct ut_disk *d, u32 kind)
 {
-	ut_set_image(&s->set, VDISK_FORMAT_VMDK, d->size);
+	ut_set_image(&s->set, VDISK_SEG_FORMAT(kind), d->size);
 	ut_set_seg(&s->set, kind, s->set.nr_files - 1, 0, d->size, 0);
 }
 
@@ -179,6 +180,43 @@ static void chain(struct subject *s)
 	ut_set_mem(&s->set, d[3]->data, d[3]->size, false);
 	one_image(s, d[3], VDISK_SEG_RAW);
 	finish(s, "chain of four", d, 4);
+}
+
+static void add_vdi(struct subject *s, const struct ut_disk *d, struct img_vdi form)
+{
+	img_vdi_write(&form, d);
+	img_vdi_add(&s->set, &form, d->size, false);
+	ut_buf_free(&form.buf);
+}
+
+static void vdi(struct subject *s)
+{
+	struct ut_disk *d = ut_disk_random(300 * UT_KIB, 4096, 13, true);
+
+	add_vdi(s, d, (struct img_vdi){ .seed = 13, .holes = 3 });
+	finish(s, "vdi", &d, 1);
+}
+
+/* Version 0.2, cut in its last slot */
+static void vdi_old(struct subject *s)
+{
+	struct ut_disk *d = ut_disk_random(300 * UT_KIB + 512, 8192, 14, true);
+
+	ut_disk_set(d, d->nr - 1, UT_DATA, 14);
+	add_vdi(s, d, (struct img_vdi){ .version = IMG_VDI_0_2, .cut_last = true });
+	finish(s, "vdi 0.2", &d, 1);
+}
+
+/* vdi over a fixed one that ends early */
+static void vdi_chain(struct subject *s)
+{
+	struct ut_disk *d[2];
+
+	d[0] = ut_disk_random(256 * UT_KIB, 4096, 15, true);
+	d[1] = ut_disk_random(200 * UT_KIB, 16384, 16, true);
+	add_vdi(s, d[0], (struct img_vdi){ .type = IMG_VDI_DIFF, .seed = 15 });
+	add_vdi(s, d[1], (struct img_vdi){ .type = IMG_VDI_FIXED });
+	finish(s, "vdi chain", d, 2);
 }
 
 /* --- faults --- */
@@ -319,6 +357,9 @@ SUBJECT(sesparse)
 SUBJECT(flat)
 SUBJECT(split)
 SUBJECT(chain)
+SUBJECT(vdi)
+SUBJECT(vdi_old)
+SUBJECT(vdi_chain)
 
 /* --- raw, written: a failed request leaves each sector old or new, all others alone --- */
 
@@ -426,6 +467,9 @@ int main(void)
 		cmocka_unit_test(loop_flat),
 		cmocka_unit_test(loop_split),
 		cmocka_unit_test(loop_chain),
+		cmocka_unit_test(loop_vdi),
+		cmocka_unit_test(loop_vdi_old),
+		cmocka_unit_test(loop_vdi_chain),
 		cmocka_unit_test(loop_raw_writes),
 	};
 

@@ -7,7 +7,7 @@
 #include "img-write.h"
 #include "vdisk/alloc.h"
 
-static const int numbers[] = { -ENODATA, -ENOENT, -EBUSY, -EAGAIN, -EUCLEAN, 1 };
+static const int numbers[] = { -ENODATA, -ENOENT, -EBUSY, -EAGAIN, -EXFULL, -EUCLEAN, 1 };
 
 /* What one run has: @op of every file answers @number, when @on. */
 static struct {

@@ -165,7 +165,7 @@ static void bare_extents(void **state)
 		makers[3 + m](&s);
 		file = vd_ufile_mem(s.buf.data, s.buf.len, false);
 		l = good_answer(&s, file);
-		assert_true(l->size == UT_MIB);
+		assert_true(l->props.size == UT_MIB);
 		assert_int_equal(l->nr_segs, 1);
 		assert_int_equal(vd_layout_segs(l)[0].kind, kinds[m]);
 		assert_int_equal(vd_layout_segs(l)[0].flags & VD_LSEG_SELF, VD_LSEG_SELF);

@@ -93,7 +93,7 @@ static void odd_modification_uuid(void **state)
 		l = ut_parse(text);
 		assert_int_equal(l->mod_uuid_len, 0);
 		assert_true(!l->mod_uuid_pos);
-		assert_true(l->flags & VD_LAYOUT_HAVE_MOD_UUID);
+		assert_true(l->props.mask & VD_PROP_MOD_UUID);
 		assert_true(l->flags & VD_LAYOUT_WARNING);
 		assert_non_null(strstr(vd_layout_str(l, l->warning), "does not renew"));
 		assert_int_equal(l->cid_len, 3);
@@ -330,6 +330,8 @@ static void damaged_places(void **state)
 	SPOIL(copy->long_cid_pos = copy->cid_pos - 31);
 	SPOIL(copy->mod_uuid_len = 35);
 	SPOIL(copy->mod_uuid_len = 37);
+	SPOIL(copy->mod_uuid_len = 15);
+	SPOIL(copy->mod_uuid_len = 17);
 	SPOIL(copy->mod_uuid_pos = UINT64_MAX);
 	SPOIL(copy->mod_uuid_pos = copy->cid_pos);
 	SPOIL(copy->mod_uuid_pos = copy->long_cid_pos - 35);
@@ -345,6 +347,10 @@ static void damaged_places(void **state)
 	SPOIL(copy->flags &= ~VD_LAYOUT_RDONLY; copy->ro_reason = 0);
 	SPOIL(copy->flags |= VD_LAYOUT_ONLY_CBT << 1);
 #undef SPOIL
+	/* As bytes, where a format has it so. */
+	memcpy(copy, l, l->total);
+	copy->mod_uuid_len = 16;
+	assert_int_equal(vd_layout_check(copy, l->total, &err), 0);
 	free(copy);
 	vd_free(l);
 }

@@ -488,8 +488,8 @@ static void damaged_blocks(void **state)
 	SPOIL(copy->nr_segs = 0);
 	SPOIL(copy->pool_len = 0xffffffff);
 	SPOIL(copy->pool_len++);
-	SPOIL(copy->size += 512);
-	SPOIL(copy->size = UINT64_MAX);
+	SPOIL(copy->props.size += 512);
+	SPOIL(copy->props.size = UINT64_MAX);
 	SPOIL(copy->subformat = copy->pool_len);
 	SPOIL(copy->subformat = 0xffffffff);
 	SPOIL(copy->warning = 0x80000000);
@@ -504,7 +504,8 @@ static void damaged_blocks(void **state)
 	SPOIL(copy->flags ^= VD_LAYOUT_RDONLY);	/* text and flag go together */
 	SPOIL(copy->flags ^= VD_LAYOUT_WARNING);
 	SPOIL(copy->ro_reason = copy->ro_reason ? 0 : copy->subformat);
-	SPOIL(copy->parent_name = copy->subformat);
+	SPOIL(copy->props.parent_name = copy->subformat);
+	SPOIL(copy->parent_format = copy->subformat);	/* of no parent */
 	SPOIL(copy->format = VDISK_FORMAT_UNSPEC);
 	SPOIL(copy->format = __VDISK_FORMAT_END);
 	SPOIL(SEG(0)->kind = 0xdead);
@@ -556,12 +557,13 @@ static void too_many_segments(void **state)
 		seg[i] = (struct vd_layout_seg){ .start = i * 512ULL, .len = 512 };
 	*l = (struct vd_layout){ .magic = VD_LAYOUT_MAGIC, .format = VDISK_FORMAT_VMDK,
 				 .nr_segs = VDISK_MAX_SEGMENTS, .pool_len = 2,
-				 .size = VDISK_MAX_SEGMENTS * 512ULL };
+				 .props.mask = VD_PROP_SIZE,
+				 .props.size = VDISK_MAX_SEGMENTS * 512ULL };
 	l->total = (u32)(len - sizeof(*seg));
 	assert_int_equal(vd_layout_check(l, l->total, &err), 0);
 	l->total = (u32)len;
 	l->nr_segs++;
-	l->size += 512;
+	l->props.size += 512;
 	assert_true(vd_layout_check(l, l->total, &err) < 0);
 	free(l);
 }

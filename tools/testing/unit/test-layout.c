@@ -31,15 +31,15 @@ static void simplest(void **state)
 {
 	struct vd_layout *l = ut_parse(HEAD FLAT);
 
-	assert_true(l->size == UT_MIB);
+	assert_true(l->props.size == UT_MIB);
 	assert_int_equal(l->nr_segs, 1);
 	seg_is(l, 0, VDISK_SEG_RAW, 2048, "a-flat.vmdk", 0, 0);
-	assert_int_equal(l->version, 1);
+	assert_int_equal(l->props.version, 1);
 	assert_true(l->flags & VD_LAYOUT_HAVE_CID);
 	assert_int_equal(l->cid, 0x12345678);
 	assert_false(l->flags & VD_LAYOUT_PARENT);
 	assert_string_equal(vd_layout_str(l, l->subformat), "monolithicFlat");
-	assert_null(vd_layout_str(l, l->parent_name));
+	assert_null(vd_layout_str(l, l->props.parent_name));
 	vd_free(l);
 }
 
@@ -101,7 +101,7 @@ static void same_meaning(void **state)
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct vd_layout *l = ut_parse(texts[i]);
 
-		if (l->size != UT_MIB || l->cid != 0x12345678 || l->flags & VD_LAYOUT_PARENT)
+		if (l->props.size != UT_MIB || l->cid != 0x12345678 || l->flags & VD_LAYOUT_PARENT)
 			fail_msg("text %zu is understood in another way", i);
 		seg_is(l, 0, VDISK_SEG_RAW, 2048, "a-flat.vmdk", 0, 0);
 		assert_string_equal(vd_layout_str(l, l->subformat), "monolithicFlat");
@@ -138,7 +138,7 @@ static void every_kind(void **state)
 		"RW 100 FLAT \"mbr.vmdk2\" 12345678901\n");
 
 	assert_int_equal(l->nr_segs, 7);
-	assert_true(l->size == (63 + 1 + 2048 + 4096 + 128 + 512 + 100) * 512ULL);
+	assert_true(l->props.size == (63 + 1 + 2048 + 4096 + 128 + 512 + 100) * 512ULL);
 	seg_is(l, 0, VDISK_SEG_RAW, 63, "mbr.vmdk", 0, 0);
 	seg_is(l, 1, VDISK_SEG_ZERO, 1, NULL, 0, 0);
 	seg_is(l, 2, VDISK_SEG_VMDK_SPARSE, 2048, "s001.vmdk", 0, 0);
@@ -155,7 +155,7 @@ static void zero_extent_keeps_its_place(void **state)
 {
 	struct vd_layout *l = ut_parse(HEAD "RW 2048 ZERO\n" "RW 2048 FLAT \"f\" 0\n");
 
-	assert_true(l->size == 2 * UT_MIB);
+	assert_true(l->props.size == 2 * UT_MIB);
 	assert_int_equal(l->nr_segs, 2);
 	assert_true(vd_layout_segs(l)[1].start == UT_MIB);
 	vd_free(l);
@@ -173,7 +173,7 @@ static void access_words(void **state)
 
 	l = ut_parse(HEAD "RW 2048 FLAT \"f\" 0\nNOACCESS 100 FLAT \"secret\" 0\nNOACCESS 3 ZERO\n");
 	assert_int_equal(l->nr_segs, 3);
-	assert_true(l->size == (2048 + 100 + 3) * 512ULL);
+	assert_true(l->props.size == (2048 + 100 + 3) * 512ULL);
 	assert_int_equal(vd_layout_segs(l)[1].kind, VDISK_SEG_NOACCESS);
 	assert_int_equal(vd_layout_segs(l)[2].kind, VDISK_SEG_NOACCESS);
 	/* Nobody needs to open what nobody may read. */
@@ -236,7 +236,7 @@ static void parents(void **state)
 		l = ut_parse(text);
 		assert_true(l->flags & VD_LAYOUT_PARENT);
 		assert_int_equal(l->parent_cid, 0x0172e8a4);
-		assert_string_equal(vd_layout_str(l, l->parent_name), hints[i]);
+		assert_string_equal(vd_layout_str(l, l->props.parent_name), hints[i]);
 		vd_free(l);
 	}
 	/* VirtualBox: no CID, no hint, only the parent's UUID. */
@@ -246,29 +246,29 @@ static void parents(void **state)
 		  "ddb.uuid.modification=\"9c164d8e-1e37-447e-a57f-1439b7d6216d\"\n"
 		  "ddb.uuid.parentmodification=\"7160a06a-81db-41b9-a25e-5058fd33c217\"\n");
 	assert_true(l->flags & VD_LAYOUT_PARENT);
-	assert_true(l->flags & VD_LAYOUT_HAVE_UUID);
-	assert_true(l->flags & VD_LAYOUT_HAVE_PARENT_UUID);
-	assert_true(l->flags & VD_LAYOUT_HAVE_MOD_UUID);
-	assert_true(l->flags & VD_LAYOUT_HAVE_PARENT_MOD_UUID);
-	assert_memory_equal(l->uuid, "\x3f\x5c\xde\x62\x6d\x36\x4c\x36\xad\x72\xad\x9f\x3f\x32"
+	assert_true(l->props.mask & VD_PROP_UUID);
+	assert_true(l->props.mask & VD_PROP_PARENT_UUID);
+	assert_true(l->props.mask & VD_PROP_MOD_UUID);
+	assert_true(l->props.mask & VD_PROP_PARENT_MOD_UUID);
+	assert_memory_equal(l->props.uuid, "\x3f\x5c\xde\x62\x6d\x36\x4c\x36\xad\x72\xad\x9f\x3f\x32"
 			    "\x1e\xb0", 16);
-	assert_memory_equal(l->parent_uuid, "\x8c\x2c\x31\x43\x96\x3f\x40\x5e\x86\x1e\x4e\xa8\xea"
+	assert_memory_equal(l->props.parent_uuid, "\x8c\x2c\x31\x43\x96\x3f\x40\x5e\x86\x1e\x4e\xa8\xea"
 			    "\x68\xf1\xc1", 16);
-	assert_memory_equal(l->mod_uuid, "\x9c\x16\x4d\x8e", 4);
-	assert_memory_equal(l->parent_mod_uuid, "\x71\x60\xa0\x6a", 4);
+	assert_memory_equal(l->props.mod_uuid, "\x9c\x16\x4d\x8e", 4);
+	assert_memory_equal(l->props.parent_mod_uuid, "\x71\x60\xa0\x6a", 4);
 	vd_free(l);
 	/* A content id without a hint: the caller can still be told the parent. */
 	l = ut_parse("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\n"
 		  "createType=\"monolithicFlat\"\n" FLAT);
 	assert_true(l->flags & VD_LAYOUT_PARENT);
 	assert_int_equal(l->parent_cid, 2);
-	assert_null(vd_layout_str(l, l->parent_name));
+	assert_null(vd_layout_str(l, l->props.parent_name));
 	vd_free(l);
 	/* The zero UUID is none. */
 	l = ut_parse(HEAD FLAT "ddb.uuid.image=\"3f5cde62-6d36-4c36-ad72-ad9f3f321eb0\"\n"
 		  "ddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\n");
 	assert_false(l->flags & VD_LAYOUT_PARENT);
-	assert_false(l->flags & VD_LAYOUT_HAVE_PARENT_UUID);
+	assert_false(l->props.mask & VD_PROP_PARENT_UUID);
 	vd_free(l);
 }
 
@@ -306,10 +306,24 @@ static void data_base(void **state)
 		"ddb.thinProvisioned = \"1\"\nddb.deletable = \"true\"\n");
 
 	assert_string_equal(vd_layout_str(l, l->adapter), "lsilogic");
-	assert_int_equal(l->geometry[0], 301);
-	assert_int_equal(l->geometry[1], 4);
-	assert_int_equal(l->geometry[2], 17);
-	assert_string_equal(vd_layout_str(l, l->comment), "one\\two\nthree\rfour");
+	assert_int_equal(l->props.pchs.c, 301);
+	assert_int_equal(l->props.pchs.h, 4);
+	assert_int_equal(l->props.pchs.s, 17);
+	assert_string_equal(vd_layout_str(l, l->props.comment), "one\\two\nthree\rfour");
+	vd_free(l);
+}
+
+/* A key of this project, which means something where there is a parent. */
+static void format_of_parent(void **state)
+{
+	struct vd_layout *l = ut_parse("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\n"
+		"createType=\"custom\"\nparentFileNameHint=\"b.raw\"\n" FLAT
+		"ddb.vdisk.parentFormat = \"raw\"\n");
+
+	assert_string_equal(vd_layout_str(l, l->parent_format), "raw");
+	vd_free(l);
+	l = ut_parse(HEAD FLAT "ddb.vdisk.parentFormat = \"raw\"\n");
+	assert_int_equal(l->parent_format, 0);
 	vd_free(l);
 }
 
@@ -342,7 +356,7 @@ static void reasons_for_read_only(void **state)
 	vd_free(l);
 	l = ut_parse(texts[3]);
 	assert_true(l->flags & VD_LAYOUT_CBT);
-	assert_int_equal(l->version, 3);
+	assert_int_equal(l->props.version, 3);
 	vd_free(l);
 	l = ut_parse(texts[4]);
 	assert_true(l->flags & VD_LAYOUT_WARNING);
@@ -406,7 +420,7 @@ static void embedded(void **state)
 		assert_int_equal(l->nr_segs, 1);
 		assert_int_equal(vd_layout_segs(l)[0].kind, VDISK_SEG_VMDK_SPARSE);
 		assert_true(vd_layout_segs(l)[0].flags & VD_LSEG_SELF);
-		assert_true(l->size == UT_MIB);
+		assert_true(l->props.size == UT_MIB);
 		assert_int_equal(l->cid, 0x77);
 		vd_free(l);
 	}
@@ -450,7 +464,7 @@ static void at_the_caps(void **state)
 		at += (size_t)sprintf(text + at, "RW 1 FLAT \"f\" %zu\n", n);
 	l = ut_parse_bytes(text, at);
 	assert_int_equal(l->nr_segs, VDISK_MAX_SEGMENTS - 8);
-	assert_true(l->size == (VDISK_MAX_SEGMENTS - 8) * 512ULL);
+	assert_true(l->props.size == (VDISK_MAX_SEGMENTS - 8) * 512ULL);
 	vd_free(l);
 
 	at = (size_t)sprintf(text, HEAD FLAT);
@@ -478,7 +492,7 @@ static void raw_layout(void **state)
 	assert_int_equal(l->format, VDISK_FORMAT_RAW);
 	assert_int_equal(l->nr_segs, 1);
 	assert_int_equal(vd_layout_segs(l)[0].kind, VDISK_SEG_RAW);
-	assert_true(l->size == sizeof(data));
+	assert_true(l->props.size == sizeof(data));
 	vd_free(l);
 	vd_ufile_free(file);
 }
@@ -498,6 +512,7 @@ int main(void)
 		cmocka_unit_test(parents),
 		cmocka_unit_test(content_ids),
 		cmocka_unit_test(data_base),
+		cmocka_unit_test(format_of_parent),
 		cmocka_unit_test(reasons_for_read_only),
 		cmocka_unit_test(create_types_any_case),
 		cmocka_unit_test(embedded),

@@ -97,13 +97,14 @@ static void numbers_of_32_bits(void **state)
 	accept(SIGNED "version=3\n" IDS FLAT);
 
 	/* What is not about the data is left out, and that is said. */
-	l = ut_parse(HEAD FLAT "ddb.geometry.heads=\"4294967295\"\n");
-	assert_int_equal(l->geometry[1], 0xffffffff);
+	l = ut_parse(HEAD FLAT "ddb.geometry.cylinders=\"4294967295\"\n");
+	assert_int_equal(l->props.pchs.c, 0xffffffff);
 	assert_false(l->flags & VD_LAYOUT_WARNING);
 	vd_free(l);
-	l = ut_parse(HEAD FLAT "ddb.geometry.heads=\"4294967300\"\n");
-	assert_int_equal(l->geometry[1], 0);
-	assert_true(warns(l, "line 7: ddb.geometry.heads has the value '4294967300', ignored"));
+	l = ut_parse(HEAD FLAT "ddb.geometry.cylinders=\"4294967300\"\n");
+	assert_int_equal(l->props.pchs.c, 0);
+	assert_false(l->props.mask & VD_PROP_PCHS);
+	assert_true(warns(l, "line 7: ddb.geometry.cylinders has the value '4294967300', ignored"));
 	vd_free(l);
 	l = ut_parse(HEAD FLAT "ddb.logicalSectorSize=\"4294967808\"\n");
 	assert_true(warns(l, "ddb.logicalSectorSize has the value '4294967808', ignored"));
@@ -113,11 +114,11 @@ static void numbers_of_32_bits(void **state)
 static void uuids_that_are_none(void **state)
 {
 	static const struct { const char *key; u32 flag; } keys[] = {
-		{ "ddb.uuid", VD_LAYOUT_HAVE_UUID },
-		{ "ddb.uuid.image", VD_LAYOUT_HAVE_UUID },
-		{ "ddb.uuid.modification", VD_LAYOUT_HAVE_MOD_UUID },
-		{ "ddb.uuid.parent", VD_LAYOUT_HAVE_PARENT_UUID },
-		{ "ddb.uuid.parentmodification", VD_LAYOUT_HAVE_PARENT_MOD_UUID },
+		{ "ddb.uuid", VD_PROP_UUID },
+		{ "ddb.uuid.image", VD_PROP_UUID },
+		{ "ddb.uuid.modification", VD_PROP_MOD_UUID },
+		{ "ddb.uuid.parent", VD_PROP_PARENT_UUID },
+		{ "ddb.uuid.parentmodification", VD_PROP_PARENT_MOD_UUID },
 	};
 	/* the first is legal; then a digit less, one more, another letter, nothing */
 	static const char *const values[] = {
@@ -135,7 +136,7 @@ static void uuids_that_are_none(void **state)
 			snprintf(said, sizeof(said), "line 7: %s has the value '%s', ignored",
 				 keys[k].key, values[v]);
 			l = ut_parse(text);
-			assert_int_equal(!!(l->flags & keys[k].flag), !v);
+			assert_int_equal(!!(l->props.mask & keys[k].flag), !v);
 			assert_int_equal(!!(l->flags & VD_LAYOUT_PARENT), !v && k == 3);
 			assert_int_equal(warns(l, said), !!v);
 			vd_free(l);
@@ -178,10 +179,10 @@ static void quotes(void **state)
 	accept(HEAD "future=\"\"\n" FLAT);
 	/* Users' own quotes, which VirtualBox does not escape. */
 	l = ut_parse(HEAD FLAT "ddb.comment=\"a\"b\"\n");
-	assert_string_equal(vd_layout_str(l, l->comment), "a\"b");
+	assert_string_equal(vd_layout_str(l, l->props.comment), "a\"b");
 	vd_free(l);
 	l = ut_parse(HEAD FLAT "ddb.comment=\"\"\"\n");
-	assert_string_equal(vd_layout_str(l, l->comment), "\"");
+	assert_string_equal(vd_layout_str(l, l->props.comment), "\"");
 	vd_free(l);
 }
 
@@ -297,10 +298,10 @@ static void sizes(void **state)
 		assert_true(refused(text, strlen(text), -EUCLEAN, said));
 	}
 	l = ut_parse(HEAD "RW 1 ZERO\n");
-	assert_true(l->size == 512);
+	assert_true(l->props.size == 512);
 	vd_free(l);
 	l = ut_parse(HEAD "RW 137438953472 ZERO\n");
-	assert_true(l->size == 1ULL << 46);
+	assert_true(l->props.size == 1ULL << 46);
 	vd_free(l);
 	/* Together they have one too many. */
 	assert_true(refused(HEAD "RW 137438953472 ZERO\nRW 1 ZERO\n",
@@ -459,7 +460,7 @@ static void modification_uuid(void **state)
 	for (i = 0; i < ARRAY_SIZE(forms); i++) {
 		snprintf(text, sizeof(text), HEAD FLAT "ddb.uuid.modification=\"%s\"\n", forms[i]);
 		l = ut_parse(text);
-		assert_true(l->flags & VD_LAYOUT_HAVE_MOD_UUID);
+		assert_true(l->props.mask & VD_PROP_MOD_UUID);
 		assert_int_equal(l->mod_uuid_len, 0);
 		assert_true(!l->mod_uuid_pos);
 		assert_true(warns(l, "does not renew"));

@@ -15,6 +15,7 @@
 
 #include "img-dump.h"
 #include "img-tables.h"
+#include "img-vdi-kinds.h"
 #include "vdisk/alloc.h"
 #include "vdisk/check.h"
 
@@ -627,7 +628,7 @@ static void check(struct disk *d)
 		if (seg[i].kind == VDISK_SEG_RAW)
 			continue;
 		m->file.size = mem_len(m);
-		if (vd_format_vmdk.user->check(&m->file, seg[i].kind, seg[i].len, &check, &err))
+		if (ut_user_of(seg[i].kind)->check(&m->file, seg[i].kind, seg[i].len, &check, &err))
 			fail_msg("%s: check: %s", d->name, err.text);
 		if (check.found[VD_FINDING_CORRUPT] || check.found[VD_FINDING_UNCLEAN])
 			fail_msg("%s: check: %llu corrupt, %llu unclean", d->name,
@@ -686,11 +687,14 @@ static void threads(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(img_kinds)];
+	struct CMUnitTest tests[IMG_ALL_KINDS];
 	u32 i;
 
-	for (i = 0; i < ARRAY_SIZE(img_kinds); i++)
-		tests[i] = (struct CMUnitTest){ img_kinds[i].name, threads, NULL, NULL,
-						(void *)(uintptr_t)&img_kinds[i] };
+	for (i = 0; i < IMG_ALL_KINDS; i++) {
+		const struct img_kind *kind = img_any_kind(i);
+
+		tests[i] = (struct CMUnitTest){ kind->name, threads, NULL, NULL,
+						(void *)(uintptr_t)kind };
+	}
 	return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -232,7 +232,7 @@ static void raw_sizes(void **state)
 			continue;
 		}
 		assert_int_equal(ret, 0);
-		assert_true(l->size == sizes[i].disk);
+		assert_true(l->props.size == sizes[i].disk);
 		vd_free(l);
 	}
 }

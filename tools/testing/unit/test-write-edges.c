@@ -547,6 +547,28 @@ static void tail_is_kept(void **state)
 	done(&s);
 }
 
+/* What somebody else has appended to the file meanwhile is not the rest of a new grain. */
+static void appended_meanwhile(void **state)
+{
+	u8 mine[VD_SECTOR], others[8192], got[1024], want[1024] = { 0 };
+	const struct vd_file_ops *ops;
+	struct subject s;
+	u64 size = 0;
+
+	hosted(&s, IMG_F_RGD);
+	open_it(&s);
+	memset(mine, 0xab, sizeof(mine));
+	memset(others, 0xee, sizeof(others));
+	ops = s.set.files[0]->ops;
+	assert_int_equal(ops->size(s.set.files[0], &size), 0);
+	assert_int_equal(ops->write(s.set.files[0], size, others, sizeof(others)), 0);
+	assert_int_equal(vd_write(s.chain, 8 * s.d->grain, mine, sizeof(mine)), 0);
+	memcpy(want, mine, sizeof(mine));
+	assert_int_equal(vd_read(s.chain, NULL, 8 * s.d->grain, got, sizeof(got)), 0);
+	ut_same(got, want, 8 * s.d->grain, sizeof(got), "where somebody else has appended");
+	done(&s);
+}
+
 /*
  * Two grains at one place, which is free twice once both are gone. Whoever gets it
  * the second time keeps it: the next new place is behind it.
@@ -653,6 +675,7 @@ int main(void)
 		cmocka_unit_test(last_sector),
 		cmocka_unit_test(last_grain),
 		cmocka_unit_test(tail_is_kept),
+		cmocka_unit_test(appended_meanwhile),
 		cmocka_unit_test(freed_twice),
 		cmocka_unit_test(published_at_the_end),
 	};

@@ -101,6 +101,16 @@ static inline struct vd_chain_desc ut_set_desc(const struct ut_set *set)
 	return desc;
 }
 
+/* Who checks a segment of this kind, in user space. */
+static inline const struct vd_format_user *ut_user_of(u32 kind)
+{
+	const struct vd_format *format = vd_format_get(VDISK_SEG_FORMAT(kind));
+
+	assert_non_null(format);
+	vd_format_put(format);
+	return format->user;
+}
+
 /* Put a wrapper around every file of the set. */
 static inline void ut_set_count(struct ut_set *set, struct ut_count *count)
 {

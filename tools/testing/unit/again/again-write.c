@@ -71,7 +71,7 @@ static u64 count_corrupt(struct again *a)
 		file = a->plain[seg[i].member];
 		vd_ufile_mem_data(file, &len);
 		file->size = len;
-		if (vd_format_vmdk.user->check(file, seg[i].kind, seg[i].len, &check, &err))
+		if (ut_user_of(seg[i].kind)->check(file, seg[i].kind, seg[i].len, &check, &err))
 			return U64_MAX;
 		corrupt += check.found[VD_FINDING_CORRUPT];
 	}
@@ -276,7 +276,7 @@ static bool run(struct again *a, struct disk *d, enum again_fault what, long i, 
 	return hit;
 }
 
-/* Without any fault. Damage may forbid writing, where reading finds none. */
+/* Without any fault. Damage may forbid writing, where reading finds none; a device may be full. */
 static bool can_be_written(struct again *a, struct disk *d)
 {
 	struct vd_chain *chain;
@@ -293,7 +293,7 @@ static bool can_be_written(struct again *a, struct disk *d)
 	again_disarm(a);
 	vd_chain_close(chain);
 	again_drop_copies(a);
-	assert_true(!ret || ret == -EUCLEAN);
+	assert_true(!ret || ret == -EUCLEAN || (ret == -ENOSPC && a->like[0]->fixed));
 	return !ret;
 }
 
