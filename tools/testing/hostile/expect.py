@@ -41,9 +41,17 @@ ANSWERS = {
     "format_not_said": ("format_not_said", 2, None),
 }
 
-IMAGES = {"ro": "disk.vmdk", "rw": "disk.vmdk", "check": "disk.vmdk", "split": "split.vmdk",
-          "split-rw": "split.vmdk", "raw": "disk.raw", "raw-rw": "disk.raw", "auto": "disk.raw",
-          "auto-rw": "disk.raw"}
+# How a row is opened: the image, and what vdctl is told besides ({} is the case's directory).
+# Those that end in "rw" are for writing, those that end in "check" are checked.
+HOWS = {
+    "ro": ("disk.vmdk",), "rw": ("disk.vmdk",), "check": ("disk.vmdk",),
+    "split": ("split.vmdk",), "split-rw": ("split.vmdk",),
+    "raw": ("disk.raw", "-f", "raw"), "raw-rw": ("disk.raw", "-f", "raw"),
+    "auto": ("disk.raw",), "auto-rw": ("disk.raw",),
+    "vdi": ("disk.vdi",), "vdi-rw": ("disk.vdi",), "vdi-check": ("disk.vdi",),
+    "over": ("disk.vdi", "--parent", "{}/parent.vdi"),
+    "over-rw": ("disk.vdi", "--parent", "{}/parent.vdi"),
+}
 
 Row = namedtuple("Row", "case how verdict answer disk sentence rule")
 Piece = namedtuple("Piece", "pos end byte")    # byte: a number, a file's name, None: reads fail
@@ -82,8 +90,13 @@ def writes(row):
     return row.how.endswith("rw")
 
 
-def is_raw(row):
-    return row.how.startswith("raw")
+def checks(row):
+    return row.how.endswith("check")
+
+
+def options(root, row):
+    directory = os.path.join(root, "cases", row.case)
+    return [word.format(directory) for word in HOWS[row.how][1:]]
 
 
 def number(text):
@@ -182,4 +195,4 @@ def describe(got, want, at):
 
 
 def image(root, row):
-    return os.path.join(root, "cases", row.case, IMAGES[row.how])
+    return os.path.join(root, "cases", row.case, HOWS[row.how][0])

@@ -14,6 +14,7 @@ import hosted    # noqa: F401
 import packed    # noqa: F401
 import raws    # noqa: F401
 import texts    # noqa: F401
+import vdi    # noqa: F401
 from layouts import flat, text, write
 from registry import CASES
 

@@ -80,13 +80,13 @@ class Host:
     # --- one row ---
 
     def options(self, row):
-        return ["-f", "raw"] if expect.is_raw(row) else []
+        return expect.options(self.root, row)
 
     def verbs(self, row):
         """What opens an image the same way. The first is traced, the second answers in JSON."""
         image = expect.image(self.root, row)
         more = self.options(row)
-        if row.how == "check":
+        if expect.checks(row):
             return [["check", image], ["check", "-J", image]]
         if expect.writes(row):
             attach = ["attach", "--dry-run", "--rw", *more]
@@ -110,7 +110,7 @@ class Host:
 
     def refuse(self, row):
         word, code, _ = expect.ANSWERS[row.answer]
-        if row.how == "check":
+        if expect.checks(row):
             code = 1    # as qemu-img: the check was not done
         for i, verb in enumerate(self.verbs(row)):
             got, out, err = self.run(verb, row if i == 0 else None)
@@ -135,6 +135,8 @@ class Host:
             need(json.loads(out)["writable"], f"not writable: {out}")
             return
         image = expect.image(self.root, row)
+        code, out, err = self.run(["info", *self.options(row), image])
+        need(not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", out), f"info: control characters: {out}")
         code, out, err = self.run(["info", "-J", *self.options(row), image])
         need(code == 0, f"info exits {code}: {err}")
         size = json.loads(out)["virtual-size"]
@@ -171,8 +173,7 @@ class Host:
         if expect.writes(row) or row.verdict == "check" or \
                 (refused and expect.ANSWERS[row.answer][2] is None):
             return
-        kind = "raw" if expect.is_raw(row) else "auto"
-        done = subprocess.run([self.opener, kind, expect.image(self.root, row)],
+        done = subprocess.run([self.opener, *self.options(row), expect.image(self.root, row)],
                               capture_output=True, timeout=LIMIT, check=False)
         text = (done.stdout + done.stderr).decode(errors="replace")
         need(done.returncode == 0, f"open: exits {done.returncode}: {text}")

@@ -2,7 +2,7 @@
 /*
  * Open an image as vdctl and the kernel do, and count what that costs:
  *
- *	hostile-open auto|raw IMAGE
+ *	hostile-open [-f raw] [--parent FILE] IMAGE
  *
  * prints "open ERRNO SENTENCE", and counts. Exit status 1 if anything costs
  * more than it may; that this is the whole of it, the sanitizers see.
@@ -19,12 +19,14 @@
 #include "vdisk/layout.h"
 #include "vdisk/ufile.h"
 
+#include "ut-probe.h"
+
 /* DESIGN's: what an image may cost more than a raw one of 1 MiB. */
 #define MAX_HELD	(256U << 10)
 /* But of very many segments the tables that are sent alone are more. */
 #define MAX_HELD_SEG	512U
-/* Of an image: probe, magic, header, footer with two markers, descriptor. */
-#define MAX_LAYOUT_OPS	7U
+/* Of an image: magic, header, footer with two markers, descriptor; and each format's probe. */
+#define MAX_LAYOUT_OPS	6U
 /* Of a segment: magic, header, footer with two markers. */
 #define MAX_OPEN_OPS	5U
 /* Of one answer, in each image: two directories and two tables. */
@@ -141,24 +143,34 @@ static int add_extents(const struct vd_layout *l, u32 self, struct vd_error *err
 	return 0;
 }
 
-static const struct vd_format *probe(struct vd_file *file)
+static unsigned long layout_ops(void)
 {
-	const struct vd_format *const *f, *best = NULL;
-	int score = 0;
+	const struct vd_format *const *f;
+	unsigned long n = MAX_LAYOUT_OPS;
 
-	for (f = vd_formats(); *f; f++) {
-		struct vd_probe found = { 0 };
-
-		if ((*f)->caps & VD_CAP_PROBE && !(*f)->probe(file, &found) &&
-		    found.score > score) {
-			score = found.score;
-			best = *f;
-		}
-	}
-	return best ? best : &vd_format_raw;
+	for (f = vd_formats(); *f; f++)
+		n += !!((*f)->caps & VD_CAP_PROBE);
+	return n;
 }
 
-/* *@parent: copy of the name of the next image, or NULL. */
+/* What the user says instead of the image; used once. */
+static const char *given;
+
+/* Copy of the name of the next image, or NULL. */
+static char *next_of(const struct vd_layout *l)
+{
+	const char *name = vd_layout_str(l, l->props.parent_name);
+
+	if (!(l->flags & VD_LAYOUT_PARENT))
+		return NULL;
+	if (!name) {
+		name = given;
+		given = NULL;
+	}
+	return name ? strdup(name) : NULL;
+}
+
+/* *@parent: as next_of(). */
 static int add_image(const char *name, bool raw, char **parent, struct vd_error *err)
 {
 	struct vd_file *file = open_file(name, err);
@@ -169,15 +181,17 @@ static int add_image(const char *name, bool raw, char **parent, struct vd_error 
 	*parent = NULL;
 	if (!file)
 		return err->code;
-	format = raw ? &vd_format_raw : probe(file);
+	format = raw ? NULL : ut_probe(file);
+	if (!format)
+		format = &vd_format_raw;
 	ret = format->user->layout(file, &l, err);
 	if (ret)
 		return ret;
 	images[desc.nr_images].format = format->id;
-	images[desc.nr_images].size = l->size;
+	images[desc.nr_images].size = l->props.size;
 	ret = add_extents(l, file->index, err);
-	if (!ret && l->flags & VD_LAYOUT_PARENT && l->parent_name)
-		*parent = strdup(vd_layout_str(l, l->parent_name));
+	if (!ret)
+		*parent = next_of(l);
 	vd_free(l);
 	desc.nr_images++;
 	return ret;
@@ -319,14 +333,22 @@ int main(int argc, char **argv)
 {
 	struct vd_error err = { 0 };
 	char name[PATH_MAX];
+	bool raw = false;
 	u32 i;
+	int arg;
 
-	if (argc != 3)
+	for (arg = 1; arg + 2 < argc; arg += 2) {
+		if (!strcmp(argv[arg], "--parent"))
+			given = argv[arg + 1];
+		else
+			raw = !strcmp(argv[arg + 1], "raw");
+	}
+	if (arg + 1 != argc)
 		return 2;
-	split_path(argv[2], name);
+	split_path(argv[arg], name);
 	vd_alloc_hook = note_size;
-	if (!add_chain(name, !strcmp(argv[1], "raw"), &err)) {
-		at_most("layout-ops", ops, MAX_LAYOUT_OPS * desc.nr_images);
+	if (!add_chain(name, raw, &err)) {
+		at_most("layout-ops", ops, layout_ops() * desc.nr_images);
 		/* The text, and what it says. */
 		at_most("layout-largest", largest, VMDK_CAP_DESCRIPTOR + 1);
 		count_open(&err);

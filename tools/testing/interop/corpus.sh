@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154
-# Real images: each VMDK and raw row of the manifest, and what expected.tsv says
+# Real images: each VMDK, VDI and raw row of the manifest, and what expected.tsv says
 # of those without a hash. Sourced by run.
 
 # Not in the scratch directory: unpacking is slow, and the files never change.
@@ -66,26 +66,28 @@ corpus_row() {
 	esac
 }
 
-# VirtualBox writes neither hint nor parentCID: only a UUID leads to the parent.
-corpus_virtualbox_chains() {
-	local dir=$corpus/virtualbox-vd/vmdk-sparse manifest=$VDISK_CORPUS/MANIFEST.tsv hash alone=$work/alone
+# VirtualBox writes neither hint nor parentCID into a VMDK, and a VDI has no place for
+# a name: only a UUID leads to the parent.
+corpus_virtualbox_chain() { # DIRECTORY EXTENSION STRANGER
+	local dir=$corpus/virtualbox-vd/$1 ext=$2 alone=$work/alone what="virtualbox $2" hash
 
-	hash=$(awk -F '\t' '$1 == "virtualbox-vd/vmdk-sparse/diff2.vmdk" { print $7 }' "$manifest")
+	hash=$(awk -F '\t' -v p="virtualbox-vd/$1/diff2.$ext" '$1 == p { print $7 }' \
+		"$VDISK_CORPUS/MANIFEST.tsv")
 	mkdir -p "$alone"
-	cp "$dir/diff1.vmdk" "$dir/diff2.vmdk" "$work"
-	mv "$work/diff2.vmdk" "$alone/"
-	refused "corpus: virtualbox delta without its parents" 3 "parent" cat "$alone/diff2.vmdk"
+	cp "$dir/diff1.$ext" "$work"
+	cp "$dir/diff2.$ext" "$alone"
+	refused "corpus: $what delta without its parents" 3 "parent" cat "$alone/diff2.$ext"
 	# Each --parent is for the next level that is missing.
-	cat_is "corpus: virtualbox chain, first parent given" "$hash" \
-		--parent "$dir/diff1.vmdk" "$alone/diff2.vmdk"
-	cat_is "corpus: virtualbox chain, both parents given" "$hash" \
-		--parent "$work/diff1.vmdk" --parent "$dir/base.vmdk" "$alone/diff2.vmdk"
+	cat_is "corpus: $what chain, first parent given" "$hash" \
+		--parent "$dir/diff1.$ext" "$alone/diff2.$ext"
+	cat_is "corpus: $what chain, both parents given" "$hash" \
+		--parent "$work/diff1.$ext" --parent "$dir/base.$ext" "$alone/diff2.$ext"
 	# A parent of the same chain, but not this one's: its UUID tells.
-	refused "corpus: virtualbox delta over a wrong parent" 5 "uuid|parent" \
-		cat --parent "$dir/base.vmdk" "$alone/diff2.vmdk"
+	refused "corpus: $what delta over a wrong parent" 5 "uuid|parent" \
+		cat --parent "$dir/base.$ext" "$alone/diff2.$ext"
 	# The base of another disk.
-	refused "corpus: virtualbox delta over a stranger" 5 "uuid|parent" \
-		cat --parent "$corpus/virtualbox-vd/vmdk-split/base.vmdk" "$work/diff1.vmdk"
+	refused "corpus: $what delta over a stranger" 5 "uuid|parent" \
+		cat --parent "$corpus/virtualbox-vd/$3" "$work/diff1.$ext"
 }
 
 run_corpus() {
@@ -93,7 +95,7 @@ run_corpus() {
 
 	rows=$(awk -F '\t' '
 		FNR == NR { if ($0 !~ /^#/) listed[$1] = 1; next }
-		FNR > 1 && ($2 ~ /^(vmdk|vmdk-extent|raw)$/ || $1 in listed) { print $1 "\t" $2 "\t" $7 }
+		FNR > 1 && ($2 ~ /^(vmdk|vmdk-extent|vdi|raw)$/ || $1 in listed) { print $1 "\t" $2 "\t" $7 }
 		' "$here/expected.tsv" "$VDISK_CORPUS/MANIFEST.tsv")
 	mkdir -p "$corpus"
 	# shellcheck disable=SC2046
@@ -102,7 +104,8 @@ run_corpus() {
 	while IFS=$'\t' read -r path format hash; do
 		corpus_row "$path" "$format" "$hash"
 	done <<<"$rows"
-	corpus_virtualbox_chains
+	corpus_virtualbox_chain vmdk-sparse vmdk vmdk-split/base.vmdk
+	corpus_virtualbox_chain vdi-dynamic vdi vdi-fixed/base.vdi
 	while IFS=$'\t' read -r path _; do
 		"$VDCTL" info "$corpus/$path" >/dev/null 2>&1
 		"$VDCTL" info -J --chain "$corpus/$path" >/dev/null 2>&1

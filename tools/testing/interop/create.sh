@@ -319,7 +319,7 @@ cr_refusals() {
 		"$d/n.vmdk" 3T
 	refused "create: unknown type" 2 "none of sparse, split" create --type stream "$d/n.vmdk" 1M
 	refused "create: unknown format" 2 "none of raw, vmdk" create -f qcow2 "$d/n.vmdk" 1M
-	refused "create: a name that tells no format" 2 "ends neither" create "$d/n" 1M
+	refused "create: a name that tells no format" 2 "name ends in that of no format" create "$d/n" 1M
 	refused "create: grain no power of two" 2 "grain" create --grain 5000 "$d/n.vmdk" 1M
 	refused "create: grain too small" 2 "4096 is no power of two from 8K" create --grain 4K "$d/n.vmdk" 1M
 	refused "create: grain too large" 2 "grain" create --grain 2M "$d/n.vmdk" 1M
@@ -343,7 +343,7 @@ cr_refusals() {
 	refused "create: name with a backslash" 2 "backslash" create "$d/n\\n.vmdk" 1M
 	refused "create: no such directory" 3 "none" create "$d/none/n.vmdk" 1M
 	refused "create: parent that is missing" 3 "none.vmdk" create -b "$d/none.vmdk" "$d/n.vmdk"
-	refused "create: parent that is no VMDK" 2 "no VMDK" create -b "$d/plain" "$d/n.vmdk"
+	refused "create: parent in no format" 2 "no format" create -b "$d/plain" "$d/n.vmdk"
 	refused "create: flat delta" 2 "delta" create --type flat -b "$d/a.vmdk" "$d/n.vmdk"
 	refused "create: COWD without a parent" 2 "parent" create --type esxsparse "$d/n.vmdk" 1M
 	mkdir "$d/sub"

@@ -2,7 +2,7 @@
 /*
  * The kernel module's side of netlink, for tests without it: preloaded into
  * vdctl. FAKE_ANSWER says what becomes of an ATTACH, "yes" or "no". There is
- * one device already, vdisk3.
+ * one device already, vdisk3, with the image FAKE_PATH.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,9 +59,12 @@ int nl_send_auto(struct nl_sock *sk, struct nl_msg *msg)
 static void one_device(void)
 {
 	struct nl_msg *msg = nlmsg_alloc();
+	const char *path = getenv("FAKE_PATH");
 
 	genlmsg_put(msg, 0, 0, FAMILY, 0, 0, VDISK_CMD_GET, VDISK_GENL_VERSION);
 	nla_put_u32(msg, VDISK_A_ID, 3);
+	if (path)
+		nla_put_string(msg, VDISK_A_PATH, path);
 	on_valid(msg, valid_arg);
 	nlmsg_free(msg);
 	on_finish(NULL, finish_arg);
@@ -91,10 +94,12 @@ int nl_recvmsgs_default(struct nl_sock *sk)
 	return 0;
 }
 
-/* Modules of formats seem to be there. */
+/* Modules of formats seem to be there, and the one that they belong to if it is asked for disks. */
 int access(const char *path, int mode)
 {
 	int (*real)(const char *, int) = (int (*)(const char *, int))dlsym(RTLD_NEXT, "access");
 
+	if (getenv("FAKE_PATH") && !strcmp(path, "/sys/module/vdisk"))
+		return 0;
 	return strncmp(path, "/sys/module/vdisk_", 18) ? real(path, mode) : 0;
 }

@@ -114,10 +114,10 @@ fmt_backing_chain() {
 	qemu-io -f vmdk -c 'write -P 9 0 512' "$fmt/chain0.vmdk" >/dev/null
 	refused "formats: changed parent" 5 "cid|content id" cat "$fmt/chain3.vmdk"
 	vd cat "$fmt/chain3.vmdk"
-	check "formats: changed parent: the hint names --ignore-cid" \
-		"$(grep -q 'hint:.*--ignore-cid' "$work/err"; echo $?)" "$err"
-	vd cat --ignore-cid "$fmt/chain3.vmdk"
-	same "formats: changed parent, --ignore-cid" "$rc" 0 "$err"
+	check "formats: changed parent: the hint names --force-parent" \
+		"$(grep -q 'hint:.*--force-parent' "$work/err"; echo $?)" "$err"
+	vd cat --force-parent "$fmt/chain3.vmdk"
+	same "formats: changed parent, --force-parent" "$rc" 0 "$err"
 	mv "$fmt/chain0.keep" "$fmt/chain0.vmdk"
 	# A parent that moved.
 	mkdir -p "$fmt/moved"
