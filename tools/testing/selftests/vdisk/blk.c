@@ -82,6 +82,25 @@ int attach_sparse(struct nl *nl, int fd, u64 size, struct vdev *dev, struct nl_r
 	return attach_send(nl, &req, dev, reply);
 }
 
+/* An answer comes after 1.5 s at the latest; less what clocks differ. */
+#define LATE_MS		1400
+
+static _Atomic u64 end_ms;
+
+bool vdev_end_late(void)
+{
+	return end_ms >= LATE_MS;
+}
+
+static int timed_call(struct nl *nl, struct nl_req *req, struct nl_reply *reply)
+{
+	u64 start = now_ms();
+	int ret = nl_call_end(nl, req, reply);
+
+	end_ms = now_ms() - start;
+	return ret;
+}
+
 int vdev_detach(struct nl *nl, u32 id, u32 mode, struct nl_reply *reply)
 {
 	struct nl_req req;
@@ -89,7 +108,7 @@ int vdev_detach(struct nl *nl, u32 id, u32 mode, struct nl_reply *reply)
 	nl_begin(&req, VDISK_CMD_DETACH);
 	nl_put_u32(&req, VDISK_A_ID, id);
 	nl_put_u32(&req, VDISK_A_MODE, mode);
-	return nl_call_end(nl, &req, reply);
+	return timed_call(nl, &req, reply);
 }
 
 int vdev_set(struct nl *nl, u32 id, u32 flags, u32 mask, struct nl_reply *reply)
@@ -100,7 +119,7 @@ int vdev_set(struct nl *nl, u32 id, u32 flags, u32 mask, struct nl_reply *reply)
 	nl_put_u32(&req, VDISK_A_ID, id);
 	nl_put_u32(&req, VDISK_A_FLAGS, flags);
 	nl_put_u32(&req, VDISK_A_FLAGS_MASK, mask);
-	return nl_call_end(nl, &req, reply);
+	return timed_call(nl, &req, reply);
 }
 
 int vdev_get(struct nl *nl, u32 id, struct nl_reply *reply)

@@ -33,6 +33,11 @@ int attach_sparse(struct nl *nl, int fd, u64 size, struct vdev *dev, struct nl_r
 
 int vdev_detach(struct nl *nl, u32 id, u32 mode, struct nl_reply *reply);
 int vdev_set(struct nl *nl, u32 id, u32 flags, u32 mask, struct nl_reply *reply);
+/*
+ * Did the last of either take so long that there may have been no time to fill all
+ * holes? The answer comes before that time is over.
+ */
+bool vdev_end_late(void);
 int vdev_get(struct nl *nl, u32 id, struct nl_reply *reply);
 /* Flags in force, ~0 if there is no such device. */
 u32 vdev_flags(struct nl *nl, u32 id);

@@ -83,7 +83,7 @@ void load_apply(const struct load *l, struct shadow *s, unsigned int sure)
 		piece_content(l, i, s->data + piece_pos(l, i));
 }
 
-bool load_settle(const struct load *l, const struct vmdk_chain *c, struct shadow *s,
+bool load_settle(const struct load *l, const struct chain *c, struct shadow *s,
 		 unsigned int sure)
 {
 	u8 *now = xalloc(LOAD_PIECE), *new = xalloc(LOAD_PIECE);
@@ -95,7 +95,7 @@ bool load_settle(const struct load *l, const struct vmdk_chain *c, struct shadow
 	for (i = sure; good && i <= l->done && i < l->pieces; i++) {
 		pos = piece_pos(l, i);
 		piece_content(l, i, new);
-		good = vmdk_read(c, pos, now, LOAD_PIECE);
+		good = chain_read(c, pos, now, LOAD_PIECE);
 		for (k = 0; good && k < LOAD_PIECE; k += SECTOR) {
 			good = !memcmp(now + k, new + k, SECTOR) ||
 			       !memcmp(now + k, s->data + pos + k, SECTOR);

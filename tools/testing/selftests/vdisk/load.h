@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "vmdk.h"
+#include "chain.h"
+
 
 #define LOAD_PIECE	(4 * KIB)
 
@@ -44,7 +45,7 @@ void load_apply(const struct load *l, struct shadow *s, unsigned int sure);
  * Of the pieces after @sure each sector in the files is old or new; the shadow
  * gets what it is.
  */
-bool load_settle(const struct load *l, const struct vmdk_chain *c, struct shadow *s,
+bool load_settle(const struct load *l, const struct chain *c, struct shadow *s,
 		 unsigned int sure);
 
 #endif /* VDT_LOAD_H */

@@ -11,6 +11,7 @@
 
 #include "nl.h"
 #include "tap.h"
+#include "util.h"
 
 #define HEADERS		(NLMSG_HDRLEN + GENL_HDRLEN)
 #define RECV_BUF	(128 << 10)
@@ -296,7 +297,7 @@ int nl_event(struct nl *nl, struct nl_reply *event, int timeout_ms)
 	ssize_t len;
 
 	memset(event, 0, sizeof(*event));
-	if (poll(&pfd, 1, timeout_ms) != 1)
+	if (poll(&pfd, 1, timeout_ms * (int)scale()) != 1)
 		return -EAGAIN;
 	len = recv(nl->fd, buf, sizeof(buf), 0);
 	if (len < 0)

@@ -138,7 +138,7 @@ bool proc_start(struct proc *p, const char *const argv[])
 bool proc_expect(struct proc *p, const char *text, int ms)
 {
 	struct pollfd pfd = { .fd = p->out, .events = POLLIN };
-	u64 end = now_ms() + ms;
+	u64 end = now_ms() + (u64)ms * scale();
 	char buf[4096];
 	size_t have = 0;
 	int left;

@@ -46,6 +46,7 @@ void shadow_dump(const struct shadow *s, const char *path);
  * @modify: write, discard, zero and flush; else only reads
  * @align: offsets and lengths are multiples of it (512 or 4096)
  * @unit: not 0: half of the discards and zeroes are whole units
+ * @patient: what fails with ENOMEM is done again: a device has no such error
  * @failed: what went wrong first, "" if nothing
  * @reads ...: what was done
  */
@@ -60,6 +61,7 @@ struct storm {
 	bool direct;
 	bool mixed;
 	bool modify;
+	bool patient;
 	u32 align;
 	u32 unit;
 	char failed[160];

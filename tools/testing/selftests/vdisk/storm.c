@@ -41,6 +41,15 @@ static void fail(struct storm *st, const struct storm_step *step, const char *wh
 			 err ? err_name(err) : "");
 }
 
+/* Memory may be what the program's own call did not get. */
+static bool again(const struct storm *st, int err)
+{
+	if (!st->patient || err != ENOMEM)
+		return false;
+	nap();
+	return true;
+}
+
 /* Small and large, aligned to 4096 and not, more often than pure chance. */
 static void next_range(struct storm *st, struct rng *rng, struct storm_step *step)
 {
@@ -120,27 +129,43 @@ static int zero(int fd, const struct storm_step *step)
 }
 
 /* The operations that are never asynchronous. */
-static void do_control(struct storm *st, const struct storm_step *step, int fd)
+static int control(struct storm *st, const struct storm_step *step, int fd)
 {
-	int ret = 0;
-
 	switch (step->op) {
 	case STORM_DISCARD:
-		ret = discard(st, step, fd);
 		shadow_discard(st->shadow, step->pos, step->len);
-		st->discards++;
-		break;
+		return discard(st, step, fd);
 	case STORM_ZERO:
-		ret = zero(fd, step);
 		shadow_zero(st->shadow, step->pos, step->len);
-		st->zeroes++;
-		break;
+		return zero(fd, step);
 	default:
-		ret = fsync(fd) ? -errno : 0;
-		st->flushes++;
+		return fsync(fd) ? -errno : 0;
 	}
+}
+
+static void do_control(struct storm *st, const struct storm_step *step, int fd)
+{
+	int ret;
+
+	do {
+		ret = control(st, step, fd);
+	} while (ret && again(st, -ret));
+	st->discards += step->op == STORM_DISCARD;
+	st->zeroes += step->op == STORM_ZERO;
+	st->flushes += step->op == STORM_FLUSH;
 	if (ret)
 		fail(st, step, "failed:", ret);
+}
+
+static bool transfer(struct storm *st, const struct storm_step *step, int fd, u8 *buf)
+{
+	bool done;
+
+	do {
+		done = step->op == STORM_READ ? pread_all(fd, buf, step->len, step->pos) :
+						pwrite_all(fd, buf, step->len, step->pos);
+	} while (!done && again(st, errno));
+	return done;
 }
 
 static void do_sync(struct storm *st, struct rng *rng, const struct storm_step *step, int fd,
@@ -148,7 +173,7 @@ static void do_sync(struct storm *st, struct rng *rng, const struct storm_step *
 {
 	switch (step->op) {
 	case STORM_READ:
-		if (pread_all(fd, buf, step->len, step->pos))
+		if (transfer(st, step, fd, buf))
 			check_read(st, step, buf);
 		else
 			fail(st, step, "failed:", errno);
@@ -156,7 +181,7 @@ static void do_sync(struct storm *st, struct rng *rng, const struct storm_step *
 	case STORM_WRITE:
 		rng_fill(rng, buf, step->len);
 		st->writes++;
-		if (!pwrite_all(fd, buf, step->len, step->pos))
+		if (!transfer(st, step, fd, buf))
 			fail(st, step, "failed:", errno);
 		shadow_write(st->shadow, step->pos, buf, step->len);
 		return;
@@ -180,22 +205,22 @@ static int open_device(const struct storm *st, int flags)
 
 static void run_sync(struct storm *st, struct rng *rng)
 {
-	const struct storm_step start = { .op = STORM_READ };
+	const struct storm_step start = { .op = STORM_READ }, flush = { .op = STORM_FLUSH };
 	int plain = open_device(st, 0), direct = open_device(st, O_DIRECT);
 	u8 *buf = xalloc(STORM_MAX_IO);
+	unsigned int ops = scaled(st->ops), i;
 	struct storm_step step;
-	unsigned int i;
 	int fd;
 
 	if (plain < 0 || direct < 0)
 		fail(st, &start, "cannot open:", errno);
-	for (i = 0; i < st->ops && !st->failed[0]; i++) {
+	for (i = 0; i < ops && !st->failed[0]; i++) {
 		next_step(st, rng, &step);
 		fd = (st->mixed ? rng_below(rng, 2) : st->direct) ? direct : plain;
 		do_sync(st, rng, &step, fd, buf);
 	}
-	if (st->modify && plain >= 0 && fsync(plain))
-		fail(st, &start, "last fsync:", errno);
+	if (st->modify && plain >= 0)
+		do_control(st, &flush, plain);
 	free(buf);
 	close(plain);
 	close(direct);
@@ -227,9 +252,27 @@ static bool overlaps_busy(const struct aio *aio, unsigned int depth, const struc
 	return false;
 }
 
+/* The whole batch in one system call, so that it arrives as one. */
+static void submit(struct storm *st, struct aio *aio, struct iocb **batch, unsigned int nr)
+{
+	unsigned int done = 0;
+	long n;
+
+	while (done < nr) {
+		n = syscall(SYS_io_submit, aio->ctx, (long)(nr - done), batch + done);
+		if (n <= 0 && errno != EAGAIN && !again(st, errno)) {
+			fail(st, &aio->slots[0].step, "io_submit:", errno);
+			aio->busy -= nr - done;
+			return;
+		}
+		done += n > 0 ? n : 0;
+	}
+}
+
 static void reap(struct storm *st, struct aio *aio, unsigned int min)
 {
 	struct io_event events[STORM_MAX_DEPTH];
+	struct iocb *cb;
 	struct slot *s;
 	long nr, i;
 
@@ -241,29 +284,17 @@ static void reap(struct storm *st, struct aio *aio, unsigned int min)
 	} while (nr < 0 && errno == EINTR);
 	for (i = 0; i < nr; i++) {
 		s = (struct slot *)(uintptr_t)events[i].data;
+		cb = &s->cb;
+		if (events[i].res < 0 && again(st, (int)-events[i].res)) {
+			submit(st, aio, &cb, 1);
+			continue;
+		}
 		s->busy = false;
 		aio->busy--;
 		if (events[i].res != (long long)s->step.len)
 			fail(st, &s->step, "failed:", events[i].res < 0 ? (int)events[i].res : EIO);
 		else if (s->step.op == STORM_READ)
 			check_read(st, &s->step, s->buf);
-	}
-}
-
-/* The whole batch in one system call, so that it arrives as one. */
-static void submit(struct storm *st, struct aio *aio, struct iocb **batch, unsigned int nr)
-{
-	unsigned int done = 0;
-	long n;
-
-	while (done < nr) {
-		n = syscall(SYS_io_submit, aio->ctx, (long)(nr - done), batch + done);
-		if (n <= 0 && errno != EAGAIN) {
-			fail(st, &aio->slots[0].step, "io_submit:", errno);
-			aio->busy -= nr - done;
-			return;
-		}
-		done += n > 0 ? n : 0;
 	}
 }
 
@@ -316,7 +347,7 @@ static void run_aio(struct storm *st, struct rng *rng)
 {
 	const struct storm_step start = { .op = STORM_READ };
 	int fd = open_device(st, O_DIRECT);
-	unsigned int i, used = 0;
+	unsigned int ops = scaled(st->ops), i, used = 0;
 	struct aio aio = { 0 };
 
 	if (fd < 0 || syscall(SYS_io_setup, STORM_MAX_DEPTH, &aio.ctx)) {
@@ -326,7 +357,7 @@ static void run_aio(struct storm *st, struct rng *rng)
 	}
 	for (i = 0; i < st->depth; i++)
 		aio.slots[i].buf = xalloc(STORM_MAX_IO);
-	while (used < st->ops && !st->failed[0]) {
+	while (used < ops && !st->failed[0]) {
 		used += fill_slots(st, rng, &aio, fd);
 		reap(st, &aio, 1);
 	}

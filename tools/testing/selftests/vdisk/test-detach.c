@@ -246,7 +246,7 @@ static void hung_detach(const struct vdev *dev, const char *name)
 	nl_get_u32(&reply, VDISK_A_STATE, &state);
 	nl_get_u32(&reply, VDISK_A_INFLIGHT, &inflight);
 	is_err(ret, 0, "%s: forced detach", name);
-	ok(took <= FORCE_MS, "%s: answers within 2 s", name);
+	ok(took <= FORCE_MS * scale(), "%s: answers within 2 s", name);
 	diag("%s: %llu ms, state %u, %u in flight", name, (unsigned long long)took, state,
 	     inflight);
 	is_num(state, VDISK_STATE_DYING, "%s: says that the device is dying", name);
@@ -403,11 +403,11 @@ static void test_released_at_once(const char *path)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100,
 			      .l_len = 200 };
-	unsigned int i, good = 0;
+	unsigned int rounds = scaled(LOCK_ROUNDS), i, good = 0;
 	struct vdev dev;
 	int fd, ret;
 
-	for (i = 0; i < LOCK_ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		bool ro = i % 2;
 
 		fd = xopen(path, ro ? O_RDONLY : O_RDWR);
@@ -424,8 +424,7 @@ static void test_released_at_once(const char *path)
 			break;
 		good++;
 	}
-	is_num(good, LOCK_ROUNDS, "%u times: detach, and at once no lock, no claim, no denial",
-	       LOCK_ROUNDS);
+	is_num(good, rounds, "%u times: detach, and at once no lock, no claim, no denial", rounds);
 }
 
 /* The same with the programs that users have: a script's `&&`. */
@@ -441,15 +440,16 @@ static void test_programs(void)
 		"	n=$((n + 1))\n"
 		"	echo $n\n"
 		"done\n";
+	unsigned int rounds = scaled(PROGRAM_ROUNDS);
 	char count[16];
 	struct run r;
 	u64 start = now_ms();
 
-	snprintf(count, sizeof(count), "%d", PROGRAM_ROUNDS);
+	snprintf(count, sizeof(count), "%u", rounds);
 	run(&r, "sh", "-c", script, "sh", vmdk, count, NULL);
 	if (!ok(!r.status, "%s times: vdctl detach && qemu-img check", count))
 		diag("status %d, rounds: %s, stderr: %s", r.status, r.out, r.err);
-	diag("%llu ms each", (unsigned long long)(now_ms() - start) / PROGRAM_ROUNDS);
+	diag("%llu ms each", (unsigned long long)(now_ms() - start) / rounds);
 }
 
 int main(void)

@@ -5,66 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <linux/fs.h>
 #include <unistd.h>
 
 #include "blk.h"
 #include "images.h"
 #include "tap.h"
+#include "uevents.h"
 
 static struct nl nl;
 static struct nl_reply reply;
-static int uevents;
-
-/* A message of the kernel's: strings, one after another. */
-struct uevent {
-	char buf[8192];
-	size_t len;
-};
-
-static const char *property(const struct uevent *ev, const char *key)
-{
-	size_t len = strlen(key), pos;
-
-	for (pos = 0; pos < ev->len; pos += strlen(ev->buf + pos) + 1) {
-		if (!strncmp(ev->buf + pos, key, len) && ev->buf[pos + len] == '=')
-			return ev->buf + pos + len + 1;
-	}
-	return "";
-}
-
-static bool next_uevent(struct uevent *ev, int timeout_ms)
-{
-	struct pollfd pfd = { .fd = uevents, .events = POLLIN };
-	ssize_t n;
-
-	if (poll(&pfd, 1, timeout_ms) != 1)
-		return false;
-	n = recv(uevents, ev->buf, sizeof(ev->buf) - 1, 0);
-	if (n <= 0)
-		return false;
-	ev->buf[n] = 0;
-	ev->len = n;
-	return true;
-}
-
-static void open_uevents(void)
-{
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int bytes = 4 << 20;
-
-	uevents = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
-	if (uevents < 0 || bind(uevents, (struct sockaddr *)&addr, sizeof(addr)))
-		bail("no uevents: %s", err_name(errno));
-	setsockopt(uevents, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-}
 
 /* What was told about one disk and its partitions. */
 struct tale {
@@ -78,22 +32,22 @@ struct tale {
 
 static bool is_ours(const struct uevent *ev, const struct vdev *dev)
 {
-	const char *name = strrchr(property(ev, "DEVNAME"), '/');
+	const char *name = strrchr(uevent_property(ev, "DEVNAME"), '/');
 	size_t len = strlen(dev->path + 5);
 
-	name = name ? name + 1 : property(ev, "DEVNAME");
-	return !strcmp(property(ev, "SUBSYSTEM"), "block") &&
+	name = name ? name + 1 : uevent_property(ev, "DEVNAME");
+	return !strcmp(uevent_property(ev, "SUBSYSTEM"), "block") &&
 	       !strncmp(name, dev->path + 5, len) && (name[len] == 'p' || !name[len]);
 }
 
 static void note_disk(struct tale *t, const struct uevent *ev, const struct vdev *dev,
 		      unsigned int parts)
 {
-	const char *action = property(ev, "ACTION");
+	const char *action = uevent_property(ev, "ACTION");
 
 	if (!strcmp(action, "add")) {
 		t->disk_add++;
-		t->diskseq = strtoull(property(ev, "DISKSEQ"), NULL, 10);
+		t->diskseq = strtoull(uevent_property(ev, "DISKSEQ"), NULL, 10);
 		t->disk_before_parts = !t->part_add;
 		t->parts_first = vdev_has_partition(dev, parts);
 		t->attrs_first = !strcmp(vdev_sysfs(dev, "vdisk/state"), "live");
@@ -107,9 +61,9 @@ static void note_disk(struct tale *t, const struct uevent *ev, const struct vdev
 static void note(struct tale *t, const struct uevent *ev, const struct vdev *dev,
 		 unsigned int parts)
 {
-	const char *action = property(ev, "ACTION");
+	const char *action = uevent_property(ev, "ACTION");
 
-	if (!strcmp(property(ev, "DEVTYPE"), "disk"))
+	if (!strcmp(uevent_property(ev, "DEVTYPE"), "disk"))
 		note_disk(t, ev, dev, parts);
 	else if (!strcmp(action, "add"))
 		t->part_add++;
@@ -128,7 +82,7 @@ static void listen_to(struct tale *t, const struct vdev *dev, unsigned int parts
 	static struct uevent ev;
 
 	memset(t, 0, sizeof(*t));
-	while (next_uevent(&ev, 0)) {
+	while (uevent_next(&ev, 0)) {
 		if (is_ours(&ev, dev))
 			note(t, &ev, dev, parts);
 	}
@@ -228,7 +182,7 @@ static void test_moment(void)
 		bail("no pipe");
 	pid = fork();
 	if (!pid) {
-		while (!t.disk_add && next_uevent(&ev, 20000)) {
+		while (!t.disk_add && uevent_next(&ev, 20000)) {
 			if (is_ours(&ev, &dev))
 				note(&t, &ev, &dev, parts);
 		}
@@ -277,7 +231,7 @@ int main(void)
 	if (ret)
 		bail("no vdisk family: %s", err_name(ret));
 	images_load();
-	open_uevents();
+	uevents_open();
 	test_order();
 	test_no_partscan();
 	test_moment();

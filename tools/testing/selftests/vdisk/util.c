@@ -28,6 +28,26 @@ void nap(void)
 	nanosleep(&ts, NULL);
 }
 
+unsigned int scale(void)
+{
+	const char *text = getenv("VDT_SCALE");
+	int value = text ? atoi(text) : 1;
+
+	return value > 1 ? (unsigned int)value : 1;
+}
+
+unsigned int scaled(unsigned int count)
+{
+	return count > scale() ? count / scale() : 1;
+}
+
+bool full_run(void)
+{
+	const char *text = getenv("VDT_FULL");
+
+	return text && *text;
+}
+
 void rng_seed(struct rng *rng, u64 seed)
 {
 	rng->state = seed * 0x9e3779b97f4a7c15ULL + 0x632be59bd9b4e019ULL;
@@ -280,6 +300,16 @@ bool write_text(const char *path, const char *text)
 	return done;
 }
 
+/* Writing there does nothing: to empty it is to open it so. */
+bool empty_trace(void)
+{
+	int fd = open("/sys/kernel/tracing/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 unsigned int count_open_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -323,7 +353,7 @@ int module_unload(const char *name)
 
 int unload_all(void)
 {
-	static const char *const names[] = { "vdisk_vmdk", "vdisk_raw", "vdisk" };
+	static const char *const names[] = { "vdisk_vdi", "vdisk_vmdk", "vdisk_raw", "vdisk" };
 	int ret, first = 0;
 	size_t i;
 

@@ -23,9 +23,19 @@ typedef uint64_t u64;
 u64 now_ms(void);
 void nap(void);		/* the pause of one poll step, 2 ms */
 
+/*
+ * VDT_SCALE, 1 if it is not set: on a kernel that is so much slower, what is done
+ * again and again is done so many times less often, and all is waited for so many
+ * times longer.
+ */
+unsigned int scale(void);
+unsigned int scaled(unsigned int count);	/* at least 1 */
+/* VDT_FULL: take the time that published figures need, not that of a smoke test. */
+bool full_run(void);
+
 /* Poll for @cond; its value when it came true or @ms were over. */
 #define wait_until(cond, ms) __extension__ ({			\
-	u64 _end = now_ms() + (ms);				\
+	u64 _end = now_ms() + (u64)(ms) * scale();		\
 	bool _got;						\
 								\
 	while (!(_got = (cond)) && now_ms() < _end)		\
@@ -78,6 +88,8 @@ bool exists(const char *path);
 /* A small text file without its last newline; false if it cannot be read. */
 bool read_text(const char *path, char *buf, size_t len);
 bool write_text(const char *path, const char *text);
+/* The kernel forgets what it has traced so far. */
+bool empty_trace(void);
 unsigned int count_open_fds(void);
 
 /* -------------------------------------------------------------- programs */

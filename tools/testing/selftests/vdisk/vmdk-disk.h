@@ -3,7 +3,7 @@
 #ifndef VDT_VMDK_DISK_H
 #define VDT_VMDK_DISK_H
 
-#include "util.h"
+#include "kinds.h"
 
 #define VMDK_MAGIC		0x564d444bU	/* "KDMV" */
 #define VMDK_GTES		512U
@@ -46,6 +46,10 @@ struct vmdk_cowd_header {
 	u32 unclean;
 	u8 pad[396];
 } __attribute__((packed));
+
+/* vmdk-make.c, of the struct format in vmdk-read.c */
+void vmdk_make(struct image *image, const struct image *parent, u64 seed);
+const char *vmdk_type(const struct image *image);
 
 _Static_assert(sizeof(struct vmdk_hosted) == 512, "hosted header");
 _Static_assert(sizeof(struct vmdk_cowd_header) == 2048, "COWD header");
