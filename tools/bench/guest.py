@@ -60,10 +60,10 @@ class Stand:
         return self.rig.fresh(name, image)
 
 
-def fio(node, job, *more):
+def fio(node, name, job, *more):
     spec = jobs.JOBS[job]
     words = ["fio", "--name=bench", f"--filename={node}", "--ioengine=libaio", "--direct=1",
-             "--thread", f"--size={spec.disk_mib}m", "--output-format=json",
+             "--thread", f"--size={spec.disk_mib(name)}m", "--output-format=json",
              "--norandommap", "--randrepeat=1", f"--rw={spec.rw}", f"--bs={spec.kib}k",
              f"--iodepth={spec.depth}", f"--fsync={spec.fsync}", *more]
     report = json.loads(targets.command(*words))["jobs"][0]
@@ -72,16 +72,16 @@ def fio(node, job, *more):
     return report["write" if spec.is_write else "read"]
 
 
-def fio_counted(node, job, ios):
-    return fio(node, job, f"--io_size={ios * jobs.JOBS[job].block}", "--end_fsync=1")
+def fio_counted(node, name, job, ios):
+    return fio(node, name, job, f"--io_size={ios * jobs.JOBS[job].block}", "--end_fsync=1")
 
 
-def timed(node, job, plan):
+def timed(node, name, job, plan):
     ios = jobs.JOBS[job].ios
     if ios:
-        side = fio_counted(node, job, ios)
+        side = fio_counted(node, name, job, ios)
     else:
-        side = fio(node, job, "--time_based", f"--runtime={plan['run_ms']}ms",
+        side = fio(node, name, job, "--time_based", f"--runtime={plan['run_ms']}ms",
                    f"--ramp_time={plan['ramp_ms']}ms")
     if not side["total_ios"]:
         raise RuntimeError(f"fio on {node} did nothing")
@@ -96,7 +96,7 @@ def measure(plan, stand, log):
             for name in stand.targets(job):
                 try:
                     with stand.device(job, name) as (node, _):
-                        iops = timed(node, job, plan)
+                        iops = timed(node, name, job, plan)
                 except (RuntimeError, OSError) as error:
                     stand.unavailable(f"{name}, {job}", error)
                     continue
@@ -112,9 +112,9 @@ def flushes_of(stand, job, name):
     spec = jobs.JOBS[job]
     with stand.device(job, name) as (node, path):
         if spec.image == "full":
-            fio_counted(node, job, 1)  # the first write ever may cost more
+            fio_counted(node, name, job, 1)  # the first write ever may cost more
         counter = flushes.Counter(node, path)
-        fio_counted(node, job, spec.ios)
+        fio_counted(node, name, job, spec.ios)
         return counter.found()
 
 
@@ -144,7 +144,7 @@ def profile(plan, stand, log):
             for ios in (most // 8, most) if most else plan["ios"]:
                 with stand.device(job, name) as (node, _):
                     subprocess.run([plan["mark"], "0"], check=True)
-                    done = fio_counted(node, job, ios)["total_ios"]
+                    done = fio_counted(node, name, job, ios)["total_ios"]
                     subprocess.run([plan["mark"], str(label)], check=True)
                 counts.append({"label": label, "ios": done})
                 label += 1

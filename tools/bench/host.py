@@ -17,8 +17,9 @@ BUILD = os.path.join(TOP, "build", "bench")
 IMAGES = os.path.join(BUILD, "images")
 PAYLOAD = os.path.join(BUILD, "payload")
 SERIES = "6.12"
+VMDK = ("-o", "subformat=monolithicSparse")
 # The RAM disk with all images, as much page cache as copying them needs, the rest.
-MEMORY_MIB = 1280 + 8 * jobs.IMAGE_MIB + 2 * jobs.growth_mib() + jobs.BASE_MIB
+MEMORY_MIB = 1280 + 11 * jobs.IMAGE_MIB + 2 * jobs.growth_mib() + jobs.BASE_MIB
 
 
 def die(text):
@@ -72,35 +73,65 @@ def make_payload(kver, vdctl):
         vdctl = os.path.join(TOP, "build", "vdctl")
     shutil.rmtree(PAYLOAD, ignore_errors=True)
     os.makedirs(PAYLOAD)
-    for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
+    for name in ("vdisk", "vdisk-raw", "vdisk-vmdk", "vdisk-vdi"):
         shutil.copy(os.path.join(TOP, "build", "modules", kver, name + ".ko"), PAYLOAD)
     shutil.copy(vdctl, os.path.join(PAYLOAD, "vdctl"))
     return version
 
 
-def make_allocated(name, mib, keep_raw):
-    """Random bytes, so that every grain of NAME.vmdk is allocated; NAME.raw."""
-    raw, vmdk = (os.path.join(IMAGES, f"{name}.{kind}") for kind in ("raw", "vmdk"))
-    if os.path.exists(vmdk) and 0 <= (os.path.getsize(vmdk) >> 20) - mib <= mib // 64:
+def create_empty(kind, mib, path):
+    """As most have them: VMDK by QEMU; VDI by VirtualBox, which begins its data at a MiB (QEMU
+    at byte 1024, so that each 4 KiB of the disk lie in two pages of the file)."""
+    if kind == "vdi":
+        sh(os.path.join(PAYLOAD, "vdctl"), "create", "-q", "--force", "-f", kind, path, f"{mib}M")
+    else:
+        sh("qemu-img", "create", "-q", "-f", kind, *VMDK, path, f"{mib}M")
+
+
+def make_allocated(name, mib, kinds, keep_raw):
+    """Random bytes, so that every grain of NAME.vmdk is allocated, or every block of
+    NAME.vdi; NAME.raw."""
+    def path(kind):
+        return os.path.join(IMAGES, f"{name}.{kind}")
+
+    def there(kind):
+        return os.path.exists(path(kind)) and \
+            0 <= (os.path.getsize(path(kind)) >> 20) - mib <= mib // 64 + 2
+
+    if all(there(kind) for kind in kinds):
         return
-    with open(raw, "wb") as file:
+    with open(path("raw"), "wb") as file:
         for _ in range(mib):
             file.write(os.urandom(1 << 20))
-    sh("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicSparse",
-       raw, vmdk + ".part")
-    os.rename(vmdk + ".part", vmdk)
+    for kind in kinds:
+        create_empty(kind, mib, path(kind) + ".part")
+        sh("qemu-img", "convert", "-n", "-f", "raw", "-O", kind, path("raw"), path(kind) + ".part")
+        os.rename(path(kind) + ".part", path(kind))
     if not keep_raw:
-        os.remove(raw)
+        os.remove(path("raw"))
 
 
 def make_images():
     os.makedirs(IMAGES, exist_ok=True)
-    make_allocated("full", jobs.IMAGE_MIB, keep_raw=True)
-    make_allocated("base", jobs.BASE_MIB, keep_raw=False)
-    create = ("qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicSparse")
-    sh(*create, os.path.join(IMAGES, "empty.vmdk"), f"{jobs.EMPTY_MIB}M")
+    make_allocated("full", jobs.IMAGE_MIB, ("vmdk", "vdi"), keep_raw=True)
+    make_allocated("base", jobs.BASE_MIB, ("vmdk",), keep_raw=False)
+    for kind, mib in (("vmdk", jobs.EMPTY_MIB), ("vdi", jobs.EMPTY_VDI_MIB)):
+        create_empty(kind, mib, os.path.join(IMAGES, "empty." + kind))
     # A delta names its parent as seen from its own directory.
+    create = ("qemu-img", "create", "-q", "-f", "vmdk", *VMDK)
     sh(*create, "-F", "vmdk", "-b", "base.vmdk", os.path.join(IMAGES, "delta.vmdk"))
+    make_chain(create)
+
+
+def make_chain(create):
+    """A second name for the full image, and deltas, each on the one before."""
+    base = os.path.join(IMAGES, jobs.link(0))
+    if os.path.exists(base):
+        os.remove(base)
+    os.link(os.path.join(IMAGES, "full.vmdk"), base)
+    for number in range(1, jobs.CHAIN):
+        sh(*create, "-F", "vmdk", "-b", jobs.link(number - 1),
+           os.path.join(IMAGES, jobs.link(number)))
 
 
 def boot(name, kver, plan, *options):

@@ -8,11 +8,15 @@ from typing import NamedTuple
 # of them in memory.
 IMAGE_MIB = 128
 # The disk that allocating writes go to: with many more grains of 64 KiB than a
-# job has writes, so that nearly each write finds one that is not allocated.
+# job has writes, so that nearly each write finds one that is not allocated. A VDI has
+# blocks of 1 MiB, the only ones that QEMU knows, and is filled by fewer writes.
 EMPTY_MIB = 2048
+EMPTY_VDI_MIB = 512
 # The disk of the base image, all of it allocated, that the delta stands on.
 BASE_MIB = 512
 GRAIN = 64 << 10
+# So many images has the chain: the base, all of it allocated, and empty deltas.
+CHAIN = 16
 
 
 class Job(NamedTuple):
@@ -35,9 +39,9 @@ class Job(NamedTuple):
     def is_write(self):
         return "write" in self.rw
 
-    @property
-    def disk_mib(self):
-        return {"full": IMAGE_MIB, "empty": EMPTY_MIB, "delta": BASE_MIB}[self.image]
+    def disk_mib(self, target):
+        empty = EMPTY_VDI_MIB if image_format(target) == "vdi" else EMPTY_MIB
+        return {"full": IMAGE_MIB, "empty": empty, "delta": BASE_MIB}[self.image]
 
 
 JOBS = {
@@ -70,8 +74,11 @@ TARGETS = {
     "loop": "`losetup --direct-io=on` on such a file",
     "vdisk-raw": "`vdctl attach -f raw`",
     "vdisk-vmdk": "`vdctl attach` of a monolithicSparse VMDK",
+    "vdisk-vdi": "`vdctl attach` of a dynamic VDI as VirtualBox lays it out",
+    "vdisk-chain": f"the same under {CHAIN - 1} empty deltas; it is only read",
     "nbd-raw": "`qemu-nbd --cache=none --aio=io_uring` on a raw file",
     "nbd-vmdk": "the same on the VMDK",
+    "nbd-vdi": "the same on the VDI",
 }
 
 # Those that jobs with a fixed number of writes leave out: they say nothing new.
@@ -79,12 +86,23 @@ TIMED_ONLY = ("null", "nbd-raw")
 
 
 def image_format(target):
-    return "vmdk" if target.endswith("-vmdk") else "raw"
+    if target == "vdisk-chain":
+        return "vmdk"
+    kind = target.rsplit("-", maxsplit=1)[-1]
+    return kind if kind in ("vmdk", "vdi") else "raw"
+
+
+def link(number):
+    """The file of an image of the chain, the base first."""
+    return f"link{number:02}.vmdk"
 
 
 def applicable(job, target):
     spec = JOBS[job]
-    if spec.image == "delta" and image_format(target) == "raw":
+    if target == "vdisk-chain":
+        return spec.image == "full" and not spec.is_write
+    # QEMU knows no deltas of VDI.
+    if spec.image == "delta" and image_format(target) != "vmdk":
         return False
     return not (spec.ios and target in TIMED_ONLY)
 
@@ -92,4 +110,5 @@ def applicable(job, target):
 def growth_mib():
     """At most so much does a file grow in one run."""
     fresh = [job for job in JOBS.values() if job.image != "full"]
-    return max(job.ios * max(GRAIN, job.block) for job in fresh) >> 20
+    vmdk = max(job.ios * max(GRAIN, job.block) for job in fresh) >> 20
+    return max(vmdk, EMPTY_VDI_MIB)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jobs
 
-OURS = ("vdisk-raw", "vdisk-vmdk")
-TWIN = {"vdisk-raw": "nbd-raw", "vdisk-vmdk": "nbd-vmdk"}
+OURS = ("vdisk-raw", "vdisk-vmdk", "vdisk-vdi")
+TWIN = {"vdisk-raw": "nbd-raw", "vdisk-vmdk": "nbd-vmdk", "vdisk-vdi": "nbd-vdi"}
 
 
 class Goal(NamedTuple):
@@ -32,13 +32,19 @@ def alloc_goals(target, job):
             Goal(target, job, "iops_times_nbd", "≥", 5))
 
 
-GOALS = (*fast_goals("vdisk-raw", "rr-4k-qd16"), *fast_goals("vdisk-vmdk", "rr-4k-qd16"),
-         *fast_goals("vdisk-raw", "rw-4k-qd16"),
-         Goal("vdisk-vmdk", "rw-4k-qd1", "insns_of_loop", "≤", 1.0),
-         Goal("vdisk-vmdk", "rw-4k-qd16", "insns_of_loop", "≤", 1.0),
-         *alloc_goals("vdisk-vmdk", "aw-4k-sync"), *alloc_goals("vdisk-vmdk", "aw-4k"),
-         Goal("vdisk-vmdk", "rw-4k-sync", "flushes", "≤", 1),
-         Goal("vdisk-vmdk", "aw-4k-sync", "commit_flushes", "≤", 2))
+def format_goals(target):
+    return (*fast_goals(target, "rr-4k-qd16"),
+            Goal(target, "rw-4k-qd1", "insns_of_loop", "≤", 1.0),
+            Goal(target, "rw-4k-qd16", "insns_of_loop", "≤", 1.0),
+            *alloc_goals(target, "aw-4k-sync"), *alloc_goals(target, "aw-4k"),
+            Goal(target, "rw-4k-sync", "flushes", "≤", 1),
+            Goal(target, "aw-4k-sync", "commit_flushes", "≤", 2))
+
+
+GOALS = (*fast_goals("vdisk-raw", "rr-4k-qd16"), *fast_goals("vdisk-raw", "rw-4k-qd16"),
+         *format_goals("vdisk-vmdk"), *format_goals("vdisk-vdi"),
+         Goal("vdisk-chain", "rr-4k-qd1", "insns_of_one", "≤", 1.15),
+         Goal("vdisk-chain", "rr-4k-qd16", "insns_of_one", "≤", 1.15))
 
 # How the report says it: what goes before the bound, and after it.
 WORDS = {
@@ -47,6 +53,7 @@ WORDS = {
     "insns_of_nbd": ("instructions", " of qemu-nbd's"),
     "insns_times_nbd": ("", " times qemu-nbd by instructions"),
     "iops_times_nbd": ("", " times qemu-nbd by the clock"),
+    "insns_of_one": ("instructions", " of those through one image"),
     "flushes": ("flushes of the file", " for each of the device"),
     "commit_flushes": ("flushes of the file", " for each of the device, beside growth"),
 }
@@ -130,6 +137,9 @@ class Results:
 
     def iops_times_nbd(self, job, target):
         return ratio(self.clocked, job, target, TWIN[target])
+
+    def insns_of_one(self, job, target):
+        return ratio(self.counted, job, "vdisk-vmdk", target)
 
     def flushes(self, job, target):
         of_device, of_file = self.sent.get(job, {}).get(target, (0, 0))

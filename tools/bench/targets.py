@@ -75,7 +75,16 @@ class Rig:
         if with_base:
             copy(f"{self.images}/base.vmdk", f"{MOUNT}/base.vmdk")
 
+    def new_chain(self):
+        """A delta names its parent as seen from its own directory."""
+        for number in range(jobs.CHAIN):
+            copy(f"{self.images}/{jobs.link(number)}", f"{MOUNT}/{jobs.link(number)}")
+        command("sync", "-f", MOUNT)
+        return f"{MOUNT}/{jobs.link(jobs.CHAIN - 1)}"
+
     def new_file(self, name, image):
+        if name == "vdisk-chain":
+            return self.new_chain()
         kind = jobs.image_format(name)
         path = f"{MOUNT}/{name}-{image}.{kind}"
         if image == "empty" and kind == "raw":
@@ -123,7 +132,7 @@ class Rig:
 
     def attach_vdisk(self, path):
         if not os.path.exists("/sys/module/vdisk"):
-            for name in ("vdisk", "vdisk-raw", "vdisk-vmdk"):
+            for name in ("vdisk", "vdisk-raw", "vdisk-vmdk", "vdisk-vdi"):
                 command("insmod", f"{self.modules}/{name}.ko")
         raw = ("-f", "raw") if path.endswith(".raw") else ()
         node = command(self.vdctl, "attach", *raw, path)
