@@ -114,7 +114,8 @@ static int vdisk_open_members(struct vdisk_device *dev, struct vdisk_attach *a,
 	while (dev->nr_files < a->nr_members) {
 		u32 i = dev->nr_files;
 
-		ret = vdisk_file_open(dev, &a->members[i], i, &dev->files[i], err);
+		ret = vdisk_file_open(dev, &a->members[i], &a->files[i], i, &dev->files[i],
+				      err);
 		if (ret)
 			return ret;
 		dev->vfiles[i] = &dev->files[i]->vf;

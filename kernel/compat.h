@@ -9,6 +9,7 @@
 
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/sched.h>
 #include <linux/shrinker.h>
 
 /* 6.14 dropped the flag: merging is always on. Goes when 6.12 goes. */
@@ -17,6 +18,16 @@
 #else
 #define VDISK_TAG_FLAGS	(BLK_MQ_F_STACKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT)
 #endif
+
+/* fail-nth counts one task's allocations: what it asks for is to be done in it. */
+static inline bool vdisk_counts_failures(void)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	return current->fail_nth;
+#else
+	return false;
+#endif
+}
 
 /* 6.5 gave open and release the gendisk. Goes with 6.1. */
 #ifdef VD_HAVE_BLK_MODE

@@ -385,8 +385,17 @@ void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct)
 	vfile->wb_since = filemap_sample_wb_err(vfile->file->f_mapping);
 }
 
-int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member, u32 index,
-		    struct vdisk_file **out, struct vd_error *err)
+/* Who sees an answer finds the locks of a file that was closed gone. */
+void vdisk_fput(struct file *file)
+{
+	if (current->flags & PF_KTHREAD)
+		__fput_sync(file);
+	else
+		fput(file);
+}
+
+int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
+		    struct file **file, u32 index, struct vdisk_file **out, struct vd_error *err)
 {
 	struct vdisk_file *vfile = kzalloc(sizeof(*vfile), GFP_KERNEL);
 	int ret;
@@ -399,7 +408,8 @@ int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
 	vfile->vf.ops = &vdisk_file_ops;
 	vfile->vf.writable = member->flags & VDISK_MEMBER_RW;
 	atomic_set(&vfile->vf.dirty, 0);
-	vfile->file = fget(member->fd);
+	vfile->file = *file;
+	*file = NULL;
 	if (!vfile->file) {
 		ret = vd_fail(err, -EBADF, "member %u: %d is no open file descriptor", index,
 			      member->fd);
@@ -428,24 +438,18 @@ out_allow:
 	if (vfile->denied)
 		allow_write_access(vfile->file);
 out_put:
-	fput(vfile->file);
+	vdisk_fput(vfile->file);
 out_free:
 	kfree(vfile);
 	return ret;
 }
 
-/*
- * Releases everything, the file last and synchronously where a kernel thread
- * does it: who sees the detach reply finds the locks gone.
- */
+/* Releases everything, the file last. */
 void vdisk_file_close(struct vdisk_file *vfile)
 {
 	vdisk_unclaim(vfile);
 	if (vfile->denied)
 		allow_write_access(vfile->file);
-	if (current->flags & PF_KTHREAD)
-		__fput_sync(vfile->file);
-	else
-		fput(vfile->file);
+	vdisk_fput(vfile->file);
 	kfree(vfile);
 }

@@ -35,9 +35,12 @@ static int __init vdisk_init(void)
 	vdisk_ctl_wq = alloc_workqueue("vdisk-ctl", WQ_UNBOUND, 0);
 	if (!vdisk_ctl_wq)
 		return -ENOMEM;
-	ret = register_pm_notifier(&vdisk_pm_nb);
+	ret = vdisk_attach_init();
 	if (ret)
 		goto out_wq;
+	ret = register_pm_notifier(&vdisk_pm_nb);
+	if (ret)
+		goto out_attach;
 	ret = register_reboot_notifier(&vdisk_reboot_nb);
 	if (ret)
 		goto out_pm;
@@ -50,15 +53,18 @@ out_reboot:
 	unregister_reboot_notifier(&vdisk_reboot_nb);
 out_pm:
 	unregister_pm_notifier(&vdisk_pm_nb);
+out_attach:
+	vdisk_attach_exit();
 out_wq:
 	destroy_workqueue(vdisk_ctl_wq);
 	return ret;
 }
 
-/* Each device holds a module reference, so none is left here. */
+/* Each device and each attach holds a module reference, so none is left here. */
 static void __exit vdisk_exit(void)
 {
 	vdisk_netlink_exit();
+	vdisk_attach_exit();
 	unregister_reboot_notifier(&vdisk_reboot_nb);
 	unregister_pm_notifier(&vdisk_pm_nb);
 	destroy_workqueue(vdisk_ctl_wq);

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Generic netlink: the only way in. Policies check shapes, this file counts and
+ * Generic netlink: the only way in. Policies check shapes, nl-attach.c counts and
  * copies, shared code and attach.c check every number. All commands run in
- * parallel; none holds a lock of netlink's across I/O.
+ * parallel, and their handlers return soon, whatever a file does: netlink's lock
+ * is held around them.
  */
 #include <linux/blkdev.h>
 #include <linux/module.h>
-#include <linux/sched/signal.h>
 #include <net/genetlink.h>
-#include <net/sock.h>
 
+#include "netlink.h"
 #include "vdisk.h"
-
-#define VDISK_PATHS_MAX	VDISK_MAX_IMAGES
-
-static struct genl_family vdisk_family;
 
 static const struct nla_policy vdisk_attach_policy[VDISK_A_MAX + 1] = {
 	[VDISK_A_ID] = { .type = NLA_U32 },
@@ -76,7 +72,7 @@ static struct vdisk_refusal *vdisk_refusal_of(pid_t pid)
 	return oldest;
 }
 
-static void vdisk_extack(struct genl_info *info, const struct vd_error *err)
+void vdisk_extack(struct genl_info *info, const struct vd_error *err)
 {
 	struct vdisk_refusal *refusal;
 	static u64 clock;
@@ -93,7 +89,7 @@ static void vdisk_extack(struct genl_info *info, const struct vd_error *err)
 }
 
 /* The family's flag is only CAP_NET_ADMIN. */
-static int vdisk_may(struct sk_buff *skb, struct genl_info *info)
+int vdisk_may(struct sk_buff *skb, struct genl_info *info)
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
@@ -102,115 +98,9 @@ static int vdisk_may(struct sk_buff *skb, struct genl_info *info)
 	return -EPERM;
 }
 
-/* --- ATTACH --- */
+/* --- for all commands --- */
 
-struct vdisk_counts {
-	u32 members;
-	u32 images;
-	u32 segments;
-	u32 paths;
-	u32 patches;
-};
-
-static int vdisk_count_attrs(struct genl_info *info, struct vdisk_counts *n, struct vd_error *err)
-{
-	struct nlattr *attr;
-	int rem;
-
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
-		switch (nla_type(attr)) {
-		case VDISK_A_MEMBER:
-			n->members++;
-			break;
-		case VDISK_A_IMAGE:
-			n->images++;
-			break;
-		case VDISK_A_SEGMENT:
-			n->segments++;
-			break;
-		case VDISK_A_PATH:
-			n->paths++;
-			break;
-		case VDISK_A_PATCH:
-			n->patches++;
-			break;
-		}
-	}
-	if (n->members > VDISK_MAX_MEMBERS)
-		return vd_fail(err, -E2BIG, "%u members, at most %u", n->members,
-			       VDISK_MAX_MEMBERS);
-	if (n->images > VDISK_MAX_IMAGES)
-		return vd_fail(err, -E2BIG, "a chain of %u images, at most %u", n->images,
-			       VDISK_MAX_IMAGES);
-	if (n->segments > VDISK_MAX_SEGMENTS)
-		return vd_fail(err, -E2BIG, "%u segments, at most %u", n->segments,
-			       VDISK_MAX_SEGMENTS);
-	if (n->paths > VDISK_PATHS_MAX)
-		return vd_fail(err, -E2BIG, "%u paths, at most %u", n->paths, VDISK_PATHS_MAX);
-	if (n->patches > VDISK_MAX_PATCHES)
-		return vd_fail(err, -E2BIG, "%u patches, at most %u", n->patches,
-			       VDISK_MAX_PATCHES);
-	return 0;
-}
-
-static void vdisk_attach_release(struct vdisk_attach *a)
-{
-	kvfree(a->members);
-	kvfree(a->images);
-	kvfree(a->segments);
-	kvfree(a->paths);
-}
-
-static int vdisk_copy_attrs(struct genl_info *info, const struct vdisk_counts *n,
-			    struct vdisk_attach *a, struct vd_error *err)
-{
-	struct nlattr *attr;
-	int rem;
-
-	a->members = kvcalloc(max(n->members, 1U), sizeof(*a->members), GFP_KERNEL);
-	a->images = kvcalloc(max(n->images, 1U), sizeof(*a->images), GFP_KERNEL);
-	a->segments = kvcalloc(max(n->segments, 1U), sizeof(*a->segments), GFP_KERNEL);
-	a->paths = kvcalloc(max(n->paths, 1U), sizeof(*a->paths), GFP_KERNEL);
-	if (!a->members || !a->images || !a->segments || !a->paths)
-		return vd_fail(err, -ENOMEM, "no memory for the tables");
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
-		switch (nla_type(attr)) {
-		case VDISK_A_MEMBER:
-			nla_memcpy(&a->members[a->nr_members++], attr, sizeof(*a->members));
-			break;
-		case VDISK_A_IMAGE:
-			nla_memcpy(&a->images[a->nr_images++], attr, sizeof(*a->images));
-			break;
-		case VDISK_A_SEGMENT:
-			nla_memcpy(&a->segments[a->nr_segments++], attr, sizeof(*a->segments));
-			break;
-		case VDISK_A_PATH:
-			/* Points into the message; attach copies it. */
-			a->paths[a->nr_paths++] = nla_data(attr);
-			break;
-		case VDISK_A_PATCH:
-			nla_memcpy(&a->patches[a->nr_patches++], attr, sizeof(*a->patches));
-			break;
-		}
-	}
-	return 0;
-}
-
-static int vdisk_check_request(const struct vdisk_attach *a, struct vd_error *err)
-{
-	u32 i;
-
-	for (i = 0; i < a->nr_members; i++)
-		if (a->members[i].flags & ~VDISK_MEMBER_FLAGS)
-			return vd_fail(err, -EINVAL, "member %u: unknown flags %#x", i,
-				       a->members[i].flags & ~VDISK_MEMBER_FLAGS);
-	/* udev makes a link of this name. */
-	if (a->name && (strchr(a->name, '/') || a->name[0] == '.'))
-		return vd_fail(err, -EINVAL, "the name must not hold '/' or begin with '.'");
-	return 0;
-}
-
-static int vdisk_put_ids(struct sk_buff *msg, struct vdisk_device *dev)
+int vdisk_put_ids(struct sk_buff *msg, struct vdisk_device *dev)
 {
 	if (nla_put_u32(msg, VDISK_A_ID, dev->id) ||
 	    nla_put_u64_64bit(msg, VDISK_A_DISKSEQ, dev->diskseq, VDISK_A_PAD) ||
@@ -225,89 +115,13 @@ static int vdisk_put_ids(struct sk_buff *msg, struct vdisk_device *dev)
  * Before anything is done: who gets no answer would not know what was. Reclaim could
  * wait for the very file that hangs, and whose device is to be detached by force.
  */
-static struct sk_buff *vdisk_new_reply(struct vd_error *err)
+struct sk_buff *vdisk_new_reply(struct vd_error *err)
 {
 	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_NOIO);
 
 	if (!msg)
 		vd_fail(err, -ENOMEM, "no memory for the answer");
 	return msg;
-}
-
-/*
- * Takes @msg over. The scan for partitions ends early when its process is killed, and
- * says nothing: such a disk is not answered for.
- */
-static int vdisk_reply_attach(struct genl_info *info, struct vdisk_device *dev,
-			      struct sk_buff *msg)
-{
-	void *hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_ATTACH);
-	int ret = 0;
-
-	if (!hdr || vdisk_put_ids(msg, dev))
-		ret = -EMSGSIZE;
-	else if (fatal_signal_pending(current))
-		ret = -EINTR;
-	if (ret) {
-		nlmsg_free(msg);
-		return ret;
-	}
-	genlmsg_end(msg, hdr);
-	return genlmsg_reply(msg, info);
-}
-
-static int vdisk_nl_attach(struct sk_buff *skb, struct genl_info *info)
-{
-	struct vdisk_attach a = { .id = -1, .sector_size = SECTOR_SIZE };
-	struct vdisk_counts n = {};
-	struct vd_error err = {};
-	struct nlattr **attrs = info->attrs;
-	struct vdisk_device *dev;
-	struct sk_buff *msg;
-	int ret;
-
-	ret = vdisk_may(skb, info);
-	if (!ret)
-		ret = vdisk_count_attrs(info, &n, &err);
-	if (!ret)
-		ret = vdisk_copy_attrs(info, &n, &a, &err);
-	if (ret)
-		goto out;
-	if (attrs[VDISK_A_ID])
-		a.id = nla_get_u32(attrs[VDISK_A_ID]);
-	if (attrs[VDISK_A_FLAGS])
-		a.flags = nla_get_u32(attrs[VDISK_A_FLAGS]);
-	if (attrs[VDISK_A_SECTOR_SIZE])
-		a.sector_size = nla_get_u32(attrs[VDISK_A_SECTOR_SIZE]);
-	if (attrs[VDISK_A_QUEUES])
-		a.queues = nla_get_u32(attrs[VDISK_A_QUEUES]);
-	if (attrs[VDISK_A_NAME])
-		a.name = nla_data(attrs[VDISK_A_NAME]);
-	if (attrs[VDISK_A_UUID])
-		a.uuid = nla_data(attrs[VDISK_A_UUID]);
-	ret = vdisk_check_request(&a, &err);
-	if (ret)
-		goto out;
-	msg = vdisk_new_reply(&err);
-	if (!msg) {
-		ret = -ENOMEM;
-		goto out;
-	}
-	dev = vdisk_attach(&a, &err);
-	if (IS_ERR(dev)) {
-		nlmsg_free(msg);
-		ret = PTR_ERR(dev);
-		goto out;
-	}
-	ret = vdisk_reply_attach(info, dev, msg);
-	if (ret)	/* nobody would know its number */
-		vdisk_detach(dev, VDISK_DETACH_FORCE, &err);
-	vdisk_put(dev);
-out:
-	vdisk_attach_release(&a);
-	if (ret)
-		vdisk_extack(info, &err);
-	return ret;
 }
 
 /* --- DETACH, SET --- */
@@ -576,7 +390,7 @@ static const struct genl_multicast_group vdisk_groups_nl[] = {
 	{ .name = VDISK_GENL_MCGRP },
 };
 
-static struct genl_family vdisk_family __ro_after_init = {
+struct genl_family vdisk_family __ro_after_init = {
 	.name = VDISK_GENL_NAME,
 	.version = VDISK_GENL_VERSION,
 	.maxattr = VDISK_A_MAX,

@@ -341,6 +341,7 @@ struct vdisk_attach {
 	char **paths;
 	u32 nr_paths;
 	struct vdisk_member *members;
+	struct file **files;		/* of members[].fd, or NULL; attach takes them over */
 	u32 nr_members;
 	struct vdisk_image_desc *images;
 	u32 nr_images;
@@ -350,12 +351,20 @@ struct vdisk_attach {
 	u32 nr_patches;
 };
 
+/* Is it to be durable when it is answered? */
+static inline bool vdisk_rq_durable(struct vdisk_device *dev, const struct request *rq)
+{
+	return (rq->cmd_flags & REQ_FUA) && !(READ_ONCE(dev->flags) & VDISK_F_NO_FLUSH);
+}
+
 /* module.c */
 extern struct workqueue_struct *vdisk_ctl_wq;
 
 /* file.c: may sleep, except where said */
-int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member, u32 index,
-		    struct vdisk_file **out, struct vd_error *err);
+/* Takes *@file over, which becomes NULL, if it is one. */
+int vdisk_file_open(struct vdisk_device *dev, const struct vdisk_member *member,
+		    struct file **file, u32 index, struct vdisk_file **out, struct vd_error *err);
+void vdisk_fput(struct file *file);	/* at once, where a kernel thread does it */
 void vdisk_file_close(struct vdisk_file *vfile);
 void vdisk_file_probe_dio(struct vdisk_file *vfile);
 void vdisk_file_set_mode(struct vdisk_file *vfile, bool want_direct);
@@ -452,6 +461,8 @@ void vdisk_commit_run(struct vdisk_device *dev);	/* may sleep */
 int vdisk_end_write(struct vdisk_device *dev);		/* may sleep */
 
 /* netlink.c */
+int vdisk_attach_init(void);
+void vdisk_attach_exit(void);
 int vdisk_netlink_init(void);
 void vdisk_netlink_exit(void);
 void vdisk_event(struct vdisk_device *dev, u32 event);	/* may sleep */

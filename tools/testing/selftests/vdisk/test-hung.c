@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "blk.h"
@@ -25,6 +28,8 @@
 #define FORCE_MS	(2000 + 500)
 #define END_MS		30000
 #define EACH		3		/* requests of a kind */
+
+extern char **environ;
 
 static struct nl nl;
 static struct nl_reply reply;
@@ -254,11 +259,18 @@ static void check(struct disk *d, const char *name)
 
 /* ------------------------------------------------- an attach from there meanwhile */
 
+/**
+ * struct attacher - who attaches an image of one file
+ * @pid: instead of a thread
+ * @fd: of the file: to open it might already be to wait
+ */
 struct attacher {
 	pthread_t thread;
+	pid_t pid;
 	struct chain c;
 	struct vdev dev;
-	u32 flags;
+	struct nl_req req;
+	int fd;
 	int ret;
 	atomic_bool ended;
 };
@@ -271,7 +283,7 @@ static void *attach_thread(void *arg)
 
 	a->ret = nl_open(&own);
 	if (!a->ret) {
-		a->ret = chain_attach(&own, &a->c, a->flags, &a->dev, answer);
+		a->ret = attach_send(&own, &a->req, &a->dev, answer);
 		nl_close(&own);
 	}
 	free(answer);
@@ -279,18 +291,76 @@ static void *attach_thread(void *arg)
 	return NULL;
 }
 
-static void attacher_make(struct attacher *a, const struct store *st, u32 flags)
+static void attacher_make(struct attacher *a, const struct store *st, u32 flags,
+			  const char *file)
 {
-	*a = (struct attacher) { .flags = flags | VDISK_F_NO_PARTSCAN };
-	a->c = chain_single("", "third", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 10));
+	*a = (struct attacher) { .ret = -1 };
+	a->c = chain_single("", file, vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 10));
 	store_place(st, &a->c);
 	chain_make(&a->c, 9);
+	chain_request(&a->req, &a->c, flags | VDISK_F_NO_PARTSCAN, &a->fd);
 }
 
-static void attacher_start(struct attacher *a)
+/* It is inside when the module has two more reasons to stay: the work, and its device. */
+static void wait_inside(int before, const char *name)
 {
+	ok(wait_until(module_refs("vdisk") == before + 2, 10000), "%s: an attach from there begins",
+	   name);
+}
+
+static void attacher_start(struct attacher *a, const char *name)
+{
+	int before = module_refs("vdisk");
+
 	if (pthread_create(&a->thread, NULL, attach_thread, a))
 		bail("no thread");
+	wait_inside(before, name);
+}
+
+/* In a process that is killed: it ends, the attach does not. */
+static void attacher_kill(struct attacher *a, const char *name)
+{
+	int before = module_refs("vdisk");
+
+	a->pid = fork();
+	if (a->pid < 0)
+		bail("fork: %s", err_name(errno));
+	if (!a->pid) {
+		attach_thread(a);
+		_exit(0);
+	}
+	wait_inside(before, name);
+	kill(a->pid, SIGKILL);
+	ok(wait_until(waitpid(a->pid, NULL, WNOHANG) == a->pid, 10000),
+	   "%s: killed, its process ends", name);
+	is_num(module_refs("vdisk"), before + 2, "%s: but the attach goes on", name);
+}
+
+/* Its disk would be nobody's. */
+static void attacher_forgotten(struct attacher *a, const char *name)
+{
+	ok(chain_sound(&a->c, 0), "%s: the image of the killed one is as it was", name);
+	close(a->fd);
+	chain_remove(&a->c);
+}
+
+/*
+ * Who registers a family of generic netlink waits for all handlers, and all commands
+ * that come later wait for him.
+ */
+static void other_family(const char *name)
+{
+	static char *const argv[] = { "modprobe", "nbd", "nbds_max=0", NULL };
+	int status = -1, ret;
+	struct run r;
+	pid_t pid;
+
+	ret = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	if (ret)
+		bail("cannot start modprobe: %s", err_name(ret));
+	ok(wait_until(waitpid(pid, &status, WNOHANG) == pid, 10000) && !status,
+	   "%s: a module with a family of its own is loaded meanwhile", name);
+	ok(!run(&r, "modprobe", "-r", "nbd", NULL), "%s: and unloaded", name);
 }
 
 static void attacher_end(struct attacher *a, const char *name)
@@ -298,6 +368,7 @@ static void attacher_end(struct attacher *a, const char *name)
 	if (!ok(wait_until(a->ended, END_MS), "%s: an attach from there ends", name))
 		bail("a thread that hangs cannot be ended");
 	pthread_join(a->thread, NULL);
+	close(a->fd);
 	is_err(a->ret, 0, "%s: well", name);
 	is_err(vdev_detach(&nl, a->dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: its detach", name);
 	chain_remove(&a->c);
@@ -310,7 +381,7 @@ static void test_suspended(const char *fs, struct chain first, struct chain seco
 {
 	struct disk *disks = xalloc(2 * sizeof(*disks));
 	unsigned int nr = fs ? 2 : 1, i;
-	struct attacher third;
+	struct attacher third, killed;
 	struct store st;
 
 	store_make(&st, fs, NULL);
@@ -323,16 +394,28 @@ static void test_suspended(const char *fs, struct chain first, struct chain seco
 		chain_load(&disks[i].c, &disks[i].s);
 		start(&disks[i], name);
 	}
-	if (fs)
-		attacher_make(&third, &st, flags);
+	if (fs) {
+		attacher_make(&third, &st, flags, "third");
+		attacher_make(&killed, &st, flags, "killed");
+		/* What is in memory nobody would wait for. */
+		sync();
+		write_text("/proc/sys/vm/drop_caches", "1");
+	}
 	dm_suspend(&st.dm);
-	if (fs)
-		attacher_start(&third);
+	if (fs) {
+		attacher_start(&third, name);
+		attacher_kill(&killed, name);
+		other_family(name);
+	}
 	hang(disks, nr, name);
+	if (fs)
+		ok(!third.ended, "%s: the attach from there waits still", name);
 	dm_resume(&st.dm);
 	if (fs)
 		attacher_end(&third, name);
 	recover(disks, nr, name);
+	if (fs)
+		attacher_forgotten(&killed, name);
 	for (i = 0; i < nr; i++)
 		check(&disks[i], name);
 	store_end(&st);

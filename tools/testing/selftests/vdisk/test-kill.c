@@ -49,6 +49,7 @@ static struct nl_reply reply;
 static struct rng rng;
 static u8 *content;
 static unsigned int checks, complete, none;
+static int refs;	/* to the module, with nothing attached */
 
 /**
  * struct job - what vdctl is asked to do
@@ -181,6 +182,13 @@ static u32 device_state(void)
 	return state;
 }
 
+/* Its detach goes on without it, and its attach, up to the answer that nobody takes. */
+static bool nothing_is_under_way(void)
+{
+	return device_state() != VDISK_STATE_DYING &&
+	       module_refs("vdisk") == refs + vdev_count(&nl);
+}
+
 static bool wrong(const char *name, const char *fmt, ...) TAP_PRINTF(2, 3);
 static bool wrong(const char *name, const char *fmt, ...)
 {
@@ -285,8 +293,8 @@ static bool check_after(const struct job *job, const char *name)
 
 	if (!wait_until(nobody_runs(), 10000))
 		return wrong(name, "something of it still runs");
-	if (!wait_until(device_state() != VDISK_STATE_DYING, 10000))
-		return wrong(name, "it is dying for ever");
+	if (!wait_until(nothing_is_under_way(), 10000))
+		return wrong(name, "something is under way for ever");
 	nr = vdev_count(&nl);
 	if (nr > 1 || nr < 0)
 		return wrong(name, "%d devices", nr);
@@ -580,7 +588,7 @@ int main(void)
 	unsigned int kills = scaled(full_run() ? KILLS_FULL : KILLS_SMOKE);
 	unsigned int inside = scaled(full_run() ? INSIDE_FULL : INSIDE_SMOKE);
 	u64 seed = getenv("VDT_SEED") ? strtoull(getenv("VDT_SEED"), NULL, 0) : now_us();
-	int ret = nl_open(&nl), refs;
+	int ret = nl_open(&nl);
 
 	if (ret)
 		bail("no vdisk family: %s", err_name(ret));

@@ -2,6 +2,8 @@
 /* Sending messages from several threads, and judging each answer. */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/vdisk.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -130,7 +132,7 @@ static int new_socket(struct worker *w, bool *texts)
 
 static void renew_socket(struct worker *w)
 {
-	if (w->run->socket >= 0 || w->sends++ % SOCKET_LIFE)
+	if (w->run->socket >= 0 || (w->sends++ % SOCKET_LIFE && !w->lost))
 		return;
 	if (w->fd >= 0)
 		close(w->fd);
@@ -221,7 +223,33 @@ static void take(struct worker *w, ssize_t len)
 		complain(w, 0, "an answer with bytes left over");
 }
 
-/* All is there when the send returns; a dump goes on with each receive. */
+/* An attach that is under way. */
+static bool awaited(const struct worker *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nr_sent && !w->lost; i++)
+		if (w->sent[i].answers && w->sent[i].cmd == VDISK_CMD_ATTACH &&
+		    !w->got[i].ends && (w->sent[i].ack || !w->got[i].data))
+			return true;
+	return false;
+}
+
+/* For as long as it takes: check_progress() looks at the clock. */
+static void await(struct worker *w)
+{
+	struct pollfd pfd = { .fd = w->fd, .events = POLLIN };
+
+	w->since = now_ms();
+	while (poll(&pfd, 1, -1) < 0 && errno == EINTR)
+		;
+	w->since = 0;
+}
+
+/*
+ * All but the answers to an attach are there when the send returns; a dump goes on with
+ * each receive.
+ */
 static void receive(struct worker *w)
 {
 	ssize_t len;
@@ -232,8 +260,12 @@ static void receive(struct worker *w)
 		w->since = 0;
 		if (len < 0 && errno == EINTR)
 			continue;
-		if (len < 0 && errno == EAGAIN)
-			return;
+		if (len < 0 && errno == EAGAIN) {
+			if (!awaited(w))
+				return;
+			await(w);
+			continue;
+		}
 		/* Only who has a right to it gets a buffer in which all find room. */
 		if (len < 0 && errno == ENOBUFS && !w->who.may) {
 			w->lost = true;
@@ -327,6 +359,18 @@ static void send_unread(struct worker *w)
 	close(fd);
 }
 
+/* Two with one number, which only damaged headers make, one of which is answered late. */
+static bool twins(const struct worker *w)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < w->nr_sent; i++)
+		for (k = 0; w->sent[i].cmd == VDISK_CMD_ATTACH && k < w->nr_sent; k++)
+			if (k != i && w->sent[k].seq == w->sent[i].seq)
+				return true;
+	return false;
+}
+
 static void send_read(struct worker *w)
 {
 	ssize_t ret;
@@ -334,7 +378,7 @@ static void send_read(struct worker *w)
 	renew_socket(w);
 	w->nr_sent = replies_expect(w->out, w->out_len, w->run->family, w->sent, MAX_SEEN);
 	memset(w->got, 0, w->nr_sent * sizeof(w->got[0]));
-	w->lost = w->nr_sent == MAX_SEEN;
+	w->lost = w->nr_sent == MAX_SEEN || twins(w);
 	ret = send_out(w, w->fd);
 	/* Who may not have a large buffer cannot send all of them. */
 	if (ret < 0 && (errno == EMSGSIZE || errno == ENOBUFS)) {
@@ -357,6 +401,9 @@ static unsigned int fill(struct worker *w, u64 n, u64 end)
 {
 	unsigned int want = rng_below(&w->rng, 8) ? 1 : 2 + rng_below(&w->rng, BATCH - 1), nr;
 
+	/* An attach ends when it likes: whether before the next message nobody could tell. */
+	if (w->run->threads == 1)
+		want = 1;
 	w->n = n;
 	w->out_len = 0;
 	w->nr_targets = 0;
