@@ -395,7 +395,7 @@ static void vdisk_cmd_data(struct vdisk_device *dev, struct vdisk_rq *cmd,
 	io->len = ext->len;
 	io->file_pos = ext->file_pos;
 	io->write = write;
-	if (write && blk_mq_rq_from_pdu(cmd)->cmd_flags & REQ_FUA) {
+	if (write && vdisk_rq_durable(dev, blk_mq_rq_from_pdu(cmd))) {
 		/* What it writes to may be mapped only in memory so far. */
 		io->dsync = vd_clean(dev->chain);
 		if (!io->dsync)

@@ -95,7 +95,7 @@ static void vdisk_alloc_issue(struct vdisk_device *dev, struct vdisk_rq *cmd,
 	io->file_pos = alloc->file_pos + (cmd_pos(cmd) - alloc->pos);
 	io->write = true;
 	io->alloc = alloc;
-	if (blk_mq_rq_from_pdu(cmd)->cmd_flags & REQ_FUA)
+	if (vdisk_rq_durable(dev, blk_mq_rq_from_pdu(cmd)))
 		cmd->commit = true;
 	cmd->mapped += len;
 	atomic_inc(&cmd->remaining);
@@ -238,7 +238,7 @@ int vdisk_cmd_clear(struct vdisk_device *dev, struct vdisk_rq *cmd)
 		return 1;	/* parked: it may have ended already */
 	if (!vd_clean(dev->chain))
 		vdisk_commit_soon(dev);
-	if (!ret && rq->cmd_flags & REQ_FUA)
+	if (!ret && vdisk_rq_durable(dev, rq))
 		cmd->commit = true;
 	return ret;
 }

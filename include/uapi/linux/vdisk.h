@@ -161,7 +161,7 @@ enum vdisk_attr {
 #define VDISK_F_NO_PARTSCAN	(1U << 3)	/* ATTACH only */
 #define VDISK_F_ISOLATE		(1U << 4)	/* host must not activate what is on it */
 #define VDISK_F_NO_DISCARD	(1U << 5)	/* DISCARD completes without doing anything */
-#define VDISK_F_NO_FLUSH	(1U << 6)	/* FLUSH completes without doing anything */
+#define VDISK_F_NO_FLUSH	(1U << 6)	/* FLUSH and FUA do nothing */
 #define VDISK_F_BUFFERED	(1U << 7)	/* never O_DIRECT; GET: some file is so */
 #define VDISK_F_SETTABLE	(VDISK_F_RDONLY | VDISK_F_AUTOCLEAR | VDISK_F_NO_DISCARD | \
 				 VDISK_F_NO_FLUSH | VDISK_F_ISOLATE)

@@ -208,6 +208,54 @@ static void test_write_and_detach(struct chain c, int flags, const char *name)
 	free(buf);
 }
 
+/* ------------------------------------------------------------------ flush off */
+
+static bool file_has(const struct chain *c, u64 pos, const u8 *want)
+{
+	u8 *buf = xalloc(4096);
+	bool same = chain_read(c, pos, buf, 4096) && !memcmp(buf, want, 4096);
+
+	free(buf);
+	return same;
+}
+
+/* A write that is to be durable, to where nothing is yet; then: does the file have it? */
+static bool durable_write(const struct chain *c, const struct vdev *dev, u64 pos, const u8 *buf)
+{
+	int fd = vdev_open(dev, O_RDWR | O_DIRECT | O_DSYNC);
+	bool good = pwrite_all(fd, buf, 4096, pos);
+
+	close(fd);
+	if (!good)
+		bail("a write fails: %s", err_name(errno));
+	return file_has(c, pos, buf);
+}
+
+/* Not sooner than by itself, and that may be at once: so it is tried in more places. */
+static void test_flush_off(struct chain c)
+{
+	u8 *buf = xalloc(4096);
+	struct vdev dev;
+	u64 pos;
+	int fd;
+
+	memset(buf, 0x5a, 4096);
+	chain_make(&c, 1);
+	attach(&c, &dev);
+	ok(durable_write(&c, &dev, 0, buf), "flush on: a durable write is in the file");
+	is_err(vdev_set(&nl, dev.id, VDISK_F_NO_FLUSH, VDISK_F_NO_FLUSH, &reply), 0, "flush off");
+	for (pos = MIB; pos < 9 * MIB && durable_write(&c, &dev, pos, buf); pos += MIB)
+		;
+	ok(pos < 9 * MIB, "a durable write is not waited for");
+	is_err(vdev_set(&nl, dev.id, 0, VDISK_F_NO_FLUSH, &reply), 0, "flush on");
+	fd = vdev_open(&dev, O_RDWR);
+	ok(!fsync(fd) && file_has(&c, pos, buf), "an fsync brings it there");
+	close(fd);
+	is_err(vdev_detach(&nl, dev.id, VDISK_DETACH_PLAIN, &reply), 0, "detach");
+	chain_remove(&c);
+	free(buf);
+}
+
 static struct chain delta(const char *dir)
 {
 	return chain_delta(dir, vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 0), vmdk_flat(DISK));
@@ -244,6 +292,8 @@ int main(void)
 	test_forced_detach(vdi_delta(xfs), 150, "forced detach of a VDI delta");
 	test_write_and_detach(vdi(xfs, MIB), O_DIRECT, "VDI, direct");
 	test_write_and_detach(vdi_delta(ext4), 0, "VDI delta, buffered");
+	test_flush_off(chain_single(ext4, "f", vmdk_sparse(DISK, 64 * KIB, VMDK_RGD, 0)));
+	test_flush_off(vdi(xfs, 64 * KIB));
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	nl_close(&nl);
 	return tap_done();
