@@ -13,17 +13,29 @@
  */
 #include "writer.h"
 
+/*
+ * Somebody else has made the file shorter: what was durable there is gone. Writing on
+ * would give it its length back, and a map that nobody could tell from a good one.
+ */
+static bool was_cut(struct vd_file *file)
+{
+	u64 known = READ_ONCE(file->size), now;
+
+	return !file->fixed && !vd_file_size(file, &now) && now < known;
+}
+
 int vd_writer_flush(struct vd_chain *chain, struct vd_file *file)
 {
 	struct vd_writer *w = chain->writer;
+	bool cut = was_cut(file);
 	int ret;
 
 	vd_mutex_lock(&w->flush_lock);
-	ret = READ_ONCE(w->failed) ? -EIO : vd_file_flush(file);
+	ret = READ_ONCE(w->failed) || cut ? -EIO : vd_file_flush(file);
 	if (vd_bug(VD_BUG_LATE_CLEAN))
 		vd_atomic_set(&file->dirty, 0);
 	if (ret)
-		vd_writer_fail(chain, ret, "a flush");
+		vd_writer_fail(chain, ret, cut ? "a file was cut, so a flush" : "a flush");
 	vd_mutex_unlock(&w->flush_lock);
 	return ret;
 }

@@ -466,6 +466,36 @@ static void test_entries(const char *ext4, const char *xfs)
 	test_noticed(&blocks, ext4, false, 0xffffff, "a slot past the end, at first");
 }
 
+/*
+ * A file that was cut: its tables are in memory still, and would soon say of data that is
+ * gone that it is there. Nothing more is promised, and the file stays as short as it is.
+ */
+static void test_cut(const struct subject *sub, const char *dir)
+{
+	u8 *buf = xalloc(4096);
+	struct victim v;
+	struct stat st;
+	int fd, log;
+	u64 left;
+
+	victim_start(&v, sub, dir, 0, "cut, then flushed");
+	left = v.size / 2 + 77;
+	fd = vdev_open(&v.dev, O_RDWR | O_DIRECT);
+	ok(pwrite_all(fd, v.s.data, 4096, 0) && !fsync(fd), "%s: a write and a flush", v.name);
+	log = open_log();
+	is_err(cut_in_half(&v), 0, "%s: it is done", v.name);
+	ok(fsync(fd) && errno == EIO, "%s: the next flush fails", v.name);
+	ok(log_says(log, "a file was cut"), "%s: the log says why", v.name);
+	ok(!pwrite_all(fd, buf, 4096, VICTIM_DISK - 4096) || fsync(fd), "%s: no write is kept",
+	   v.name);
+	close(fd);
+	is_err(victim_detach(&v), -EIO, "%s: detach says so, too", v.name);
+	ok(!stat(v.path, &st) && (u64)st.st_size == left, "%s: the file is as it was left", v.name);
+	close(log);
+	victim_end(&v);
+	free(buf);
+}
+
 /* --------------------------------------------------------------------- main */
 
 static void test_subject(unsigned int i, const char *ext4, const char *xfs)
@@ -489,6 +519,8 @@ int main(void)
 	chain_begin(&nl, &ext4, &xfs);
 	store_make(&st, "xfs", NULL);
 	test_entries(ext4, st.dir);
+	for (k = 0; k < SUBJECTS; k++)
+		test_cut(&subjects[k], k % 2 ? ext4 : st.dir);
 	for (i = 0; i < rounds; i++)
 		for (k = 0; k < SUBJECTS; k++)
 			test_subject(k, ext4, st.dir);
