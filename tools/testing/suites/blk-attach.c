@@ -49,66 +49,110 @@ static int attach_fixed(int fd, u32 flags, struct vdev *dev)
 
 /* ------------------------------------------------- who scans at the same time */
 
+/**
+ * struct scanner - a thread that opens the disk and scans it, all the time
+ * @polite: it holds @turn then, and so knows of no disk before its attach has answered
+ */
 struct scanner {
 	pthread_t thread;
-	atomic_bool stop;
+	pthread_mutex_t turn;
+	atomic_bool stop, polite;
 	atomic_uint opened, scanned;
 };
 
-static void *scan_thread(void *arg)
+static void scan_once(struct scanner *s)
 {
 	const struct vdev dev = { .path = "/dev/vdisk55" };
+	int fd = vdev_open(&dev, O_RDONLY);
+
+	if (fd < 0)
+		return;
+	s->opened++;
+	s->scanned += !ioctl(fd, BLKRRPART, 0);
+	close(fd);
+}
+
+static void *scan_thread(void *arg)
+{
 	struct scanner *s = arg;
-	int fd;
 
 	while (!s->stop) {
-		fd = vdev_open(&dev, O_RDONLY);
-		if (fd < 0)
-			continue;
-		s->opened++;
-		s->scanned += !ioctl(fd, BLKRRPART, 0);
-		close(fd);
+		if (s->polite) {
+			pthread_mutex_lock(&s->turn);
+			scan_once(s);
+			pthread_mutex_unlock(&s->turn);
+		} else {
+			scan_once(s);
+		}
 	}
 	return NULL;
 }
 
-/* Whatever a scanner adds anew it removes first; in the end as many go as came. */
-static void scan_race(void)
+/*
+ * Whatever a scanner adds anew it removes first: in the end as many go as came. But if it
+ * opens a disk by a guessed name, before anybody was told of it, the kernel removes partitions
+ * that it has not announced, and announces some twice; the disk comes and goes once even so.
+ */
+static bool is_even(const struct tale *t, bool polite)
 {
-	unsigned int i, cycles = full_run() ? 200 : scaled(12), good = 0, adds = 0, removes = 0;
-	int fd = part_file("scan", 4);
-	struct scanner s = { 0 };
+	if (t->disk_add != 1 || t->disk_remove != 1)
+		return false;
+	return !polite || (t->part_add == t->part_remove && t->part_add >= 4);
+}
+
+static bool scan_cycle(struct scanner *s, int fd, struct tale *t)
+{
+	unsigned int before = s->opened;
 	struct vdev dev;
+	int ret;
+
+	pthread_mutex_lock(&s->turn);
+	ret = attach_fixed(fd, 0, &dev);
+	pthread_mutex_unlock(&s->turn);
+	if (ret)
+		return false;
+	wait_until(s->opened > before, 2000);
+	if (!wait_until(!vdev_detach(&nl, FIXED, VDISK_DETACH_PLAIN, &reply), 20000))
+		return false;
+	tale_read(t, &dev);
+	return true;
+}
+
+static void scan_race(bool polite)
+{
+	unsigned int i, cycles = full_run() ? 200 : scaled(12), odd = 0, adds = 0, removes = 0;
+	struct scanner s = { .polite = polite, .turn = PTHREAD_MUTEX_INITIALIZER };
+	const char *who = polite ? "somebody" : "somebody who does not wait for its name";
+	int fd = part_file("scan", 4);
 	struct tale t;
-	bool even = true;
 
 	pthread_create(&s.thread, NULL, scan_thread, &s);
-	for (i = 0; i < cycles; i++) {
-		if (attach_fixed(fd, 0, &dev)) {
-			diag("cycle %u: %s", i, reply.text);
-			break;
-		}
-		wait_until(s.opened > i, 2000);
-		if (!wait_until(!vdev_detach(&nl, FIXED, VDISK_DETACH_PLAIN, &reply), 20000)) {
-			diag("cycle %u: %s", i, reply.text);
-			break;
-		}
-		tale_read(&t, &dev);
-		even &= t.disk_add == 1 && t.disk_remove == 1 && t.part_add == t.part_remove &&
-			t.part_add >= 4;
+	for (i = 0; i < cycles && scan_cycle(&s, fd, &t); i++) {
 		adds += t.part_add;
 		removes += t.part_remove;
-		good++;
+		if (is_even(&t, polite))
+			continue;
+		odd++;
+		diag("cycle %u: disk +%u -%u, partitions +%u -%u", i, t.disk_add, t.disk_remove,
+		     t.part_add, t.part_remove);
 	}
 	s.stop = true;
 	pthread_join(s.thread, NULL);
-	is_num(good, cycles, "attached and detached while somebody scans");
-	ok(even, "each disk comes and goes once, partitions as often as they came");
+	if (!is_num(i, cycles, "attached and detached while %s scans", who))
+		diag("%s", reply.text);
+	is_num(odd, 0, "each disk comes and goes once%s",
+	       polite ? ", partitions as often as they came" : "");
 	ok(s.scanned > 0, "the scanner did scan");
 	diag("%u opens, %u scans; %u partitions added, %u removed", s.opened, s.scanned, adds,
 	     removes);
 	close(fd);
 	unlink(path_in(place_ext4(), "scan"));
+}
+
+static void scan_races(void)
+{
+	scan_race(true);
+	scan_race(false);
 }
 
 /* No scan by somebody else: each event once, in each cycle. */
@@ -321,7 +365,7 @@ static void many(void)
 }
 
 static const struct contract contracts[] = {
-	{ "scan-race", scan_race },
+	{ "scan-race", scan_races },
 	{ "events-once", events_once },
 	{ "read-only", ro_ioctl },
 	{ "capacity", capacity },

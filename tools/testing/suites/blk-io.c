@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -283,15 +285,78 @@ static pid_t group_reader(const struct vdev *dev, unsigned int count)
 	_exit(count ? 1 : 0);
 }
 
+static bool group_limit(const struct vdev *dev, const char *reads)
+{
+	char limit[64];
+
+	snprintf(limit, sizeof(limit), "%u:%u riops=%s", dev->major, dev->minor, reads);
+	return write_text(GROUP "/io.max", limit);
+}
+
+#define NULL_BLK	"/sys/kernel/config/nullb/nullb0"
+
+static bool null_make(struct vdev *dev)
+{
+	struct stat st;
+
+	if (!works("modprobe", "null_blk", "nr_devices=0", NULL))
+		return false;
+	mount("none", "/sys/kernel/config", "configfs", 0, NULL);
+	if (mkdir(NULL_BLK, 0755) || !write_text(NULL_BLK "/size", "64") ||
+	    !write_text(NULL_BLK "/power", "1"))
+		return false;
+	snprintf(dev->path, sizeof(dev->path), "/dev/nullb0");
+	if (!wait_until(!stat(dev->path, &st), 5000))
+		return false;
+	dev->major = major(st.st_rdev);
+	dev->minor = minor(st.st_rdev);
+	return true;
+}
+
+static void *null_end(void *unused)
+{
+	write_text(NULL_BLK "/power", "0");
+	rmdir(NULL_BLK);
+	return NULL;
+}
+
+/*
+ * The block layer of 6.1 may forget what it holds back when a disk goes, whoever's: then
+ * its reader waits for ever, and the test could only show that. Asked of null_blk.
+ */
+static bool kernel_lets_go(void)
+{
+	struct vdev dev = { 0 };
+	pthread_t thread;
+	int status;
+	pid_t pid;
+	bool ends;
+
+	if (!null_make(&dev) || !group_limit(&dev, "2"))
+		return true;
+	pid = group_reader(&dev, 32);
+	wait_until(group_stat(&dev, "rbytes=") > 0, 5000);
+	pthread_create(&thread, NULL, null_end, NULL);
+	ends = wait_until(waitpid(pid, &status, WNOHANG) == pid, 10000);
+	if (ends)
+		pthread_join(thread, NULL);
+	else
+		pthread_detach(thread);
+	return ends;
+}
+
 static void cgroup(void)
 {
 	struct subject s;
-	char limit[64];
 	int status, fd;
 	pid_t pid;
 
 	if (!group_make()) {
 		skip("no io controller", "control groups");
+		return;
+	}
+	if (!kernel_lets_go()) {
+		skip("null_blk's reader is not let go of, either", "control groups");
 		return;
 	}
 	subject_make(&s, SUBJECT_VMDK, DISK, VDISK_F_NO_PARTSCAN);
@@ -303,8 +368,7 @@ static void cgroup(void)
 	is_num(group_stat(&s.dev, "rbytes="), 2 * MIB, "its bytes are counted as its own");
 
 	/* Two reads a second, so that some are held back when the disk goes. */
-	snprintf(limit, sizeof(limit), "%u:%u riops=2", s.dev.major, s.dev.minor);
-	ok(write_text(GROUP "/io.max", limit), "it gets two reads a second");
+	ok(group_limit(&s.dev, "2"), "it gets two reads a second");
 	pid = group_reader(&s.dev, 32);
 	wait_until(group_stat(&s.dev, "rbytes=") > 2 * MIB, 5000);
 	is_num(waitpid(pid, &status, WNOHANG), 0, "it waits");
@@ -313,8 +377,7 @@ static void cgroup(void)
 	is_num(WEXITSTATUS(status), 1, "it got an error");
 	ok(wait_until(vdev_gone(&nl, s.dev.id), 5000), "the disk is gone");
 	/* If it was not so: neither reader nor disk may stay behind. */
-	snprintf(limit, sizeof(limit), "%u:%u riops=max", s.dev.major, s.dev.minor);
-	write_text(GROUP "/io.max", limit);
+	group_limit(&s.dev, "max");
 	wait_until(vdev_gone(&nl, s.dev.id), 20000);
 	ok(wait_until(!rmdir(GROUP), 5000), "and the group");
 	subject_attach(&s, 0);
