@@ -2,6 +2,7 @@
 /* Building a device out of a checked ATTACH message, step by step. */
 #include <linux/blkdev.h>
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -435,6 +436,23 @@ static int vdisk_check_args(const struct vdisk_attach *a, struct vd_error *err)
 }
 
 /*
+ * What a worker has open it closes a moment later: here what the scan for partitions
+ * read, and who is told of the disk is not to find it in use. If somebody is closing it
+ * right now, or has opened it since, there is nothing but to look again, not for long.
+ */
+static void vdisk_end_scan(struct gendisk *disk)
+{
+	unsigned long until = jiffies + HZ / 10;
+
+	if (!(current->flags & PF_KTHREAD))
+		return;
+	if (disk_openers(disk))
+		flush_delayed_fput();
+	while (disk_openers(disk) && time_before(jiffies, until))
+		usleep_range(500, 1000);
+}
+
+/*
  * Make the device, up to a live disk with its partitions scanned. On error
  * nothing stays behind. On success the caller holds a reference.
  */
@@ -488,6 +506,7 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	dev->added = true;
 	dev->major = MAJOR(disk_devt(dev->disk));
 	dev->minor = MINOR(disk_devt(dev->disk));
+	vdisk_end_scan(dev->disk);
 	trace_vdisk_attach(dev->id, dev->chain->size);
 	kref_get(&dev->refs);
 	/* From here on others find it, and may detach it. */
