@@ -2,7 +2,6 @@
 /* Building a device out of a checked ATTACH message, step by step. */
 #include <linux/blkdev.h>
 #include <linux/cred.h>
-#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -66,11 +65,8 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
-	/* Its end has begun, but not that of the family. */
-	if (!try_module_get(THIS_MODULE)) {
-		kfree(dev);
-		return ERR_PTR(-ENODEV);
-	}
+	/* The caller has a reference. */
+	__module_get(THIS_MODULE);
 	kref_init(&dev->refs);
 	dev->state = VDISK_STATE_NEW;
 	dev->flags = a->flags & (VDISK_F_SETTABLE | VDISK_F_HARD_RDONLY | VDISK_F_NO_PARTSCAN |
@@ -436,20 +432,26 @@ static int vdisk_check_args(const struct vdisk_attach *a, struct vd_error *err)
 }
 
 /*
- * What a worker has open it closes a moment later: here what the scan for partitions
- * read, and who is told of the disk is not to find it in use. If somebody is closing it
- * right now, or has opened it since, there is nothing but to look again, not for long.
+ * Partitions are there, and the disk is closed, when somebody is told of it. Where the
+ * scan of device_add_disk() leaves closing to fput(), which in a worker means some time
+ * later, it is done here instead.
  */
-static void vdisk_end_scan(struct gendisk *disk)
+static int vdisk_add_disk(struct vdisk_device *dev)
 {
-	unsigned long until = jiffies + HZ / 10;
+	bool scan = VDISK_SCAN_CLOSES_LATE && !(dev->flags & VDISK_F_NO_PARTSCAN);
+	int ret;
 
-	if (!(current->flags & PF_KTHREAD))
-		return;
-	if (disk_openers(disk))
-		flush_delayed_fput();
-	while (disk_openers(disk) && time_before(jiffies, until))
-		usleep_range(500, 1000);
+	if (scan)
+		set_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
+	ret = device_add_disk(NULL, dev->disk, vdisk_groups);
+	/* It does not look whether there was memory for the name, and misses that later. */
+	if (ret == -EINVAL && !dev_name(disk_to_dev(dev->disk)))
+		ret = -ENOMEM;
+	if (ret || !scan)
+		return ret;
+	clear_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
+	vdisk_scan_partitions(dev->disk);
+	return 0;
 }
 
 /*
@@ -465,11 +467,8 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	if (ret)
 		return ERR_PTR(ret);
 	dev = vdisk_device_alloc(a);
-	if (IS_ERR(dev)) {
-		ret = PTR_ERR(dev);
-		return ERR_PTR(vd_fail(err, ret, ret == -ENODEV ? "the module is being unloaded" :
-				       "no memory for a device"));
-	}
+	if (IS_ERR(dev))
+		return ERR_PTR(vd_fail(err, PTR_ERR(dev), "no memory for a device"));
 	ret = vdisk_register(dev, a->id);
 	if (ret == -ENOMEM)
 		vd_fail(err, ret, "no memory for a device number");
@@ -494,10 +493,7 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 		goto out_engine;
 	}
 	WRITE_ONCE(dev->state, VDISK_STATE_LIVE);
-	ret = device_add_disk(NULL, dev->disk, vdisk_groups);
-	/* It does not look whether there was memory for the name, and misses that later. */
-	if (ret == -EINVAL && !dev_name(disk_to_dev(dev->disk)))
-		ret = -ENOMEM;
+	ret = vdisk_add_disk(dev);
 	if (ret) {
 		WRITE_ONCE(dev->state, VDISK_STATE_DYING);
 		vd_fail(err, ret, "cannot add the disk (%d)", ret);
@@ -506,7 +502,6 @@ struct vdisk_device *vdisk_attach(struct vdisk_attach *a, struct vd_error *err)
 	dev->added = true;
 	dev->major = MAJOR(disk_devt(dev->disk));
 	dev->minor = MINOR(disk_devt(dev->disk));
-	vdisk_end_scan(dev->disk);
 	trace_vdisk_attach(dev->id, dev->chain->size);
 	kref_get(&dev->refs);
 	/* From here on others find it, and may detach it. */

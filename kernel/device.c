@@ -243,18 +243,58 @@ static bool vdisk_claim(struct vdisk_device *dev)
 }
 
 /*
- * LIVE to DYING if nobody has it open; under open_mutex, so that no open comes
- * between. Returns 0, -EBUSY with the openers, -EALREADY, or -EINTR.
+ * For commands: a scan for partitions holds open_mutex while it waits for a file, and
+ * who holds ctl_mutex may wait for that. Returns 0, -EBUSY or -EINTR.
  */
-static int vdisk_claim_unused(struct vdisk_device *dev, bool killable, u32 *openers)
+static int vdisk_lock_soon(struct mutex *lock)
+{
+	unsigned long end = jiffies + VDISK_WAIT;
+
+	while (!mutex_trylock(lock)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, end))
+			return -EBUSY;
+		schedule_timeout_killable(1);
+	}
+	return 0;
+}
+
+static int vdisk_lock_ctl(struct vdisk_device *dev, struct vd_error *err)
+{
+	int ret = vdisk_lock_soon(&dev->ctl_mutex);
+
+	if (ret == -EINTR)
+		return vd_fail(err, ret, "interrupted");
+	return ret ? vd_fail(err, ret, "vdisk%u: another command waits for it", dev->id) : 0;
+}
+
+static int vdisk_lock_open(struct vdisk_device *dev, struct vd_error *err)
+{
+	int ret = vdisk_lock_soon(&dev->disk->open_mutex);
+
+	if (ret == -EINTR)
+		return vd_fail(err, ret, "interrupted");
+	return ret ? vd_fail(err, ret, "vdisk%u is being scanned for partitions", dev->id) : 0;
+}
+
+/*
+ * LIVE to DYING if nobody has it open; under open_mutex, so that no open comes
+ * between. Returns 0, -EBUSY with the openers, -EALREADY, or -EINTR. @soon: as a
+ * command needs it; who has that mutex for long has it open.
+ */
+static int vdisk_claim_unused(struct vdisk_device *dev, bool soon, u32 *openers)
 {
 	struct gendisk *disk = dev->disk;
 	int ret = 0;
 
-	if (!killable)
+	*openers = 1;
+	if (!soon)
 		mutex_lock(&disk->open_mutex);
-	else if (mutex_lock_killable(&disk->open_mutex))
-		return -EINTR;
+	else
+		ret = vdisk_lock_soon(&disk->open_mutex);
+	if (ret)
+		return ret;
 	*openers = disk_openers(disk);
 	if (READ_ONCE(dev->state) != VDISK_STATE_LIVE)
 		ret = -EALREADY;
@@ -349,20 +389,22 @@ static int vdisk_await(struct vdisk_device *dev, struct vd_error *err)
 
 static int vdisk_detach_lazy(struct vdisk_device *dev, struct vd_error *err)
 {
-	struct mutex *open_mutex = &dev->disk->open_mutex;
 	u32 openers;
 	int ret;
 
-	if (mutex_lock_killable(&dev->ctl_mutex))
-		return vd_fail(err, -EINTR, "interrupted");
-	ret = mutex_lock_killable(open_mutex);
-	if (!ret) {
-		WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
-		dev->quiet_changed &= ~VDISK_F_AUTOCLEAR;
-		dev->armed = true;
-		mutex_unlock(open_mutex);
-		ret = vdisk_claim_unused(dev, true, &openers);
+	ret = vdisk_lock_ctl(dev, err);
+	if (ret)
+		return ret;
+	ret = vdisk_lock_open(dev, err);
+	if (ret) {
+		mutex_unlock(&dev->ctl_mutex);
+		return ret;
 	}
+	WRITE_ONCE(dev->flags, dev->flags | VDISK_F_AUTOCLEAR);
+	dev->quiet_changed &= ~VDISK_F_AUTOCLEAR;
+	dev->armed = true;
+	mutex_unlock(&dev->disk->open_mutex);
+	ret = vdisk_claim_unused(dev, true, &openers);
 	mutex_unlock(&dev->ctl_mutex);
 	if (ret == -EBUSY)
 		return 0;
@@ -516,10 +558,10 @@ static int vdisk_await_quiet(struct vdisk_device *dev, struct vd_error *err)
 static int vdisk_set_flags(struct vdisk_device *dev, u32 flags, u32 mask, bool force,
 			   struct vd_error *err)
 {
-	int ret;
+	int ret = vdisk_lock_open(dev, err);
 
-	if (mutex_lock_killable(&dev->disk->open_mutex))
-		return vd_fail(err, -EINTR, "interrupted");
+	if (ret)
+		return ret;
 	if (READ_ONCE(dev->state) != VDISK_STATE_LIVE)
 		ret = vd_fail(err, -ENODEV, "vdisk%u is being detached", dev->id);
 	else
@@ -533,10 +575,10 @@ static int vdisk_set_flags(struct vdisk_device *dev, u32 flags, u32 mask, bool f
 /* Of the work that has ended, unless somebody has started the next one. */
 static int vdisk_quiet_result(struct vdisk_device *dev, struct vd_error *err)
 {
-	int ret = 0;
+	int ret = vdisk_lock_ctl(dev, err);
 
-	if (mutex_lock_killable(&dev->ctl_mutex))
-		return vd_fail(err, -EINTR, "interrupted");
+	if (ret)
+		return ret;
 	if (dev->quieting)
 		ret = vd_fail(err, -EINPROGRESS, "vdisk%u is becoming read-only", dev->id);
 	else if (dev->quiet_err.code)
@@ -576,10 +618,10 @@ int vdisk_set(struct vdisk_device *dev, u32 flags, u32 mask, bool force, struct 
 	int ret;
 
 	ret = vdisk_await_quiet(dev, err);
+	if (!ret)
+		ret = vdisk_lock_ctl(dev, err);
 	if (ret)
 		return ret;
-	if (mutex_lock_killable(&dev->ctl_mutex))
-		return vd_fail(err, -EINTR, "interrupted");
 	old = dev->flags;
 	if (dev->quieting)
 		ret = vd_fail(err, -EINPROGRESS, "vdisk%u is becoming read-only", dev->id);

@@ -238,15 +238,15 @@ static void vdisk_attach_fn(struct work_struct *work)
 	struct netlink_ext_ack extack = {};
 	int ret = vdisk_job_attach(job);
 
-	/* Who hears of an error finds nothing of it. */
+	/* Who hears of it finds nothing of it: the end of the module waits for the rest. */
 	vdisk_job_files(job);
+	module_put(THIS_MODULE);
 	if (ret && job->err.text[0])
 		extack._msg = job->err.text;
-	if (ret || (job->nlh->nlmsg_flags & NLM_F_ACK))
+	/* Another socket may have the number of a dead one: it gets nothing. */
+	if (!sock_flag(job->asker, SOCK_DEAD) && (ret || (job->nlh->nlmsg_flags & NLM_F_ACK)))
 		netlink_ack(job->request, job->nlh, ret, &extack);
 	vdisk_job_free(job);
-	/* The end of the module waits for the rest. */
-	module_put(THIS_MODULE);
 }
 
 static struct vdisk_job *vdisk_job_new(struct sk_buff *skb, struct genl_info *info)
@@ -321,8 +321,9 @@ out:
 }
 
 /*
- * Frozen with the devices' own: an attach may write to an image. There are never too
- * few: those of files that hang for ever do not keep others from theirs.
+ * Frozen with the devices' own: no disk comes and no file is written back in the
+ * middle of a suspend. As many at once as there can be: those of files that hang
+ * do not keep others from theirs.
  */
 int vdisk_attach_init(void)
 {

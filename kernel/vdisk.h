@@ -330,7 +330,7 @@ struct vdisk_device {
 	atomic64_t errors;
 };
 
-/* Everything an ATTACH message holds, owned by the handler. */
+/* Everything an ATTACH message holds, owned by its job. */
 struct vdisk_attach {
 	s64 id;				/* wanted N, or -1 */
 	u32 flags;
@@ -460,9 +460,11 @@ bool vdisk_commit_pending(struct vdisk_device *dev);
 void vdisk_commit_run(struct vdisk_device *dev);	/* may sleep */
 int vdisk_end_write(struct vdisk_device *dev);		/* may sleep */
 
-/* netlink.c */
+/* nl-attach.c */
 int vdisk_attach_init(void);
 void vdisk_attach_exit(void);
+
+/* netlink.c */
 int vdisk_netlink_init(void);
 void vdisk_netlink_exit(void);
 void vdisk_event(struct vdisk_device *dev, u32 event);	/* may sleep */

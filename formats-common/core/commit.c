@@ -21,7 +21,14 @@ static bool was_cut(struct vd_file *file)
 {
 	u64 known = READ_ONCE(file->size), now;
 
-	return !file->fixed && !vd_file_size(file, &now) && now < known;
+	if (!file->writable || file->fixed)
+		return false;
+	vd_mb();
+	if (vd_file_size(file, &now))
+		return false;
+	/* What we make shorter ourselves we know to be before it is. */
+	vd_mb();
+	return now < min(known, READ_ONCE(file->size));
 }
 
 int vd_writer_flush(struct vd_chain *chain, struct vd_file *file)
@@ -40,7 +47,7 @@ int vd_writer_flush(struct vd_chain *chain, struct vd_file *file)
 	return ret;
 }
 
-/* Every file gets its flush, even after one failed; the first error counts. */
+/* The first error counts. After it no file is flushed: nothing is promised any more. */
 static int flush_files(struct vd_chain *chain)
 {
 	struct vd_writer *w = chain->writer;

@@ -546,7 +546,10 @@ int vd_space_trim(struct vd_chain *chain, struct vd_space *space)
 	vd_meta_drop(chain->meta, file, size, old - size);
 	ret = vd_file_truncate(file, size);
 	if (ret) {
-		WRITE_ONCE(file->size, old);
+		/* A file system may fail when the length is another one already. */
+		if (vd_file_size(file, &now))
+			now = old;
+		WRITE_ONCE(file->size, max(size, min(now, old)));
 		return ret;
 	}
 	space->zeroed = size;

@@ -225,6 +225,62 @@ static void end_stays(void **state)
 	end(&s);
 }
 
+static const struct vd_file_ops *late_whole;
+
+/* It is done, and fails for all that. */
+static int late_truncate(struct vd_file *file, u64 size)
+{
+	assert_int_equal(late_whole->truncate(file, size), 0);
+	return -ENOMEM;
+}
+
+/* Who tries again finds a file as short as he made it, not one that somebody cut. */
+static void end_fails_late(void **state)
+{
+	struct vd_file_ops ops;
+	struct subject s;
+
+	begin(&s, 1 * UT_MIB);
+	late_whole = s.c.set.files[0]->ops;
+	ops = *late_whole;
+	ops.truncate = late_truncate;
+	s.c.set.files[0]->ops = &ops;
+	write_unit(&s, 2, 12);
+	discard_unit(&s, 3);
+	assert_int_equal(vd_end_write(s.chain), -ENOMEM);
+	write_unit(&s, 2, 13);
+	assert_int_equal(vd_flush(s.chain), 0);
+	s.c.set.files[0]->ops = late_whole;
+	assert_false(vd_failed(s.chain));
+	end(&s);
+}
+
+/* Somebody else has made the file shorter: that is the last flush that is tried. */
+static void cut(void **state)
+{
+	struct vd_file *file;
+	struct subject s;
+	u8 buf[VD_SECTOR] = { 1 };
+	u64 size, now;
+
+	begin(&s, 16 * UT_KIB);
+	file = s.c.set.files[0];
+	write_unit(&s, 2, 12);
+	assert_int_equal(vd_flush(s.chain), 0);
+	size = file->size - s.c.unit;
+	assert_int_equal(file->ops->truncate(file, size), 0);
+	assert_int_equal(vd_flush(s.chain), -EIO);
+	assert_true(vd_failed(s.chain));
+	assert_int_equal(vd_write(s.chain, 0, buf, sizeof(buf)), -EIO);
+	assert_int_equal(vd_end_write(s.chain), -EIO);
+	assert_int_equal(file->ops->size(file, &now), 0);
+	assert_true(now == size);
+	vd_chain_close(s.chain);
+	free(s.hole);
+	free(s.shadow);
+	img_case_free(&s.c);
+}
+
 static void random_places(void **state)
 {
 	struct ut_rng rng = { 11 };
@@ -382,6 +438,8 @@ int main(void)
 		cmocka_unit_test(found_end),
 		{ "end_stays, holes", end_stays, NULL, NULL, (void *)1 },
 		{ "end_stays, old bytes", end_stays, NULL, NULL, NULL },
+		cmocka_unit_test(end_fails_late),
+		cmocka_unit_test(cut),
 		cmocka_unit_test(random_places),
 		cmocka_unit_test(neighbours),
 		cmocka_unit_test(forgotten),

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,7 +39,7 @@ static int refs;
 
 /* ---------------------------------------------------------------- requests */
 
-enum op { READ, WRITE, FLUSH, DISCARD, ZERO, KINDS };
+enum op { READ, WRITE, FLUSH, DISCARD, ZERO, KINDS, SCAN };
 
 struct request {
 	pthread_t thread;
@@ -63,6 +65,9 @@ static void *request_thread(void *arg)
 	case FLUSH:
 		fsync(q->fd);
 		break;
+	case SCAN:
+		ioctl(q->fd, BLKRRPART, 0);
+		break;
 	case DISCARD:
 		bdev_discard(q->fd, q->pos, 128 * KIB);
 		break;
@@ -76,6 +81,7 @@ static void *request_thread(void *arg)
 
 /**
  * struct disk - one that is about to hang
+ * @scan: somebody looks for partitions when it hangs, and holds its mutex
  * @requests: of each kind; a disk that cannot be written has only reads
  */
 struct disk {
@@ -83,8 +89,9 @@ struct disk {
 	struct shadow s;
 	struct vdev dev;
 	u32 flags;
+	bool scan;
 	int fd;
-	struct request requests[KINDS * EACH];
+	struct request requests[1 + KINDS * EACH];
 	unsigned int nr;
 };
 
@@ -97,7 +104,8 @@ static void start(struct disk *d, const char *name)
 {
 	u8 *buf = xalloc(MIB);
 
-	chain_must_attach(&nl, &d->c, d->flags | VDISK_F_NO_PARTSCAN, &d->dev, &reply);
+	chain_must_attach(&nl, &d->c, d->flags | (d->scan ? 0 : VDISK_F_NO_PARTSCAN), &d->dev,
+			  &reply);
 	d->fd = vdev_open(&d->dev, (writable(d) ? O_RDWR : O_RDONLY) | O_DIRECT);
 	if (writable(d)) {
 		memset(buf, 0x55, MIB);
@@ -108,22 +116,26 @@ static void start(struct disk *d, const char *name)
 	free(buf);
 }
 
+static void start_request(struct disk *d, enum op op)
+{
+	struct request *q = &d->requests[d->nr];
+
+	q->op = op;
+	q->fd = d->fd;
+	q->pos = HALF + d->nr * 256 * KIB;
+	q->ended = false;
+	if (pthread_create(&q->thread, NULL, request_thread, q))
+		bail("no thread");
+	d->nr++;
+}
+
 static void start_requests(struct disk *d)
 {
 	unsigned int i, k, kinds = writable(d) ? KINDS : WRITE;
 
 	for (i = 0; i < EACH; i++) {
-		for (k = 0; k < kinds; k++) {
-			struct request *q = &d->requests[d->nr];
-
-			q->op = k;
-			q->fd = d->fd;
-			q->pos = HALF + d->nr * 256 * KIB;
-			q->ended = false;
-			if (pthread_create(&q->thread, NULL, request_thread, q))
-				bail("no thread");
-			d->nr++;
-		}
+		for (k = 0; k < kinds; k++)
+			start_request(d, k);
 	}
 }
 
@@ -180,6 +192,23 @@ static void force(struct disk *d, const char *name)
 	ok(vdev_open(&d->dev, O_RDONLY) < 0, "%s: nobody can open it any more", name);
 }
 
+/* Neither a plain detach nor a SET waits for it: they would hold up all commands. */
+static void hang_scan(struct disk *d, const char *name)
+{
+	u64 start;
+
+	start_request(d, SCAN);
+	ok(wait_until(is_inside(d), 10000), "%s: a scan for partitions hangs", name);
+	start = now_ms();
+	is_err(vdev_detach(&nl, d->dev.id, VDISK_DETACH_PLAIN, &reply), -EBUSY,
+	       "%s: plain detach: %s", name, reply.text);
+	is_err(vdev_set(&nl, d->dev.id, VDISK_F_NO_DISCARD, VDISK_F_NO_DISCARD, &reply), -EBUSY,
+	       "%s: set: %s", name, reply.text);
+	is_err(vdev_detach(&nl, d->dev.id, VDISK_DETACH_LAZY, &reply), -EBUSY,
+	       "%s: lazy detach: %s", name, reply.text);
+	ok(now_ms() - start <= 3 * FORCE_MS * scale(), "%s: each within 2 s", name);
+}
+
 static void other_disk(const char *name)
 {
 	const char *path = path_in(scratch_dir(), "other");
@@ -200,8 +229,11 @@ static void hang(struct disk *disks, unsigned int nr, const char *name)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		if (disks[i].scan)
+			hang_scan(&disks[i], name);
 		start_requests(&disks[i]);
+	}
 	for (i = 0; i < nr; i++) {
 		ok(wait_until(is_inside(&disks[i]), 10000), "%s: disk %u hangs inside its file",
 		   name, i);
@@ -389,6 +421,7 @@ static void test_suspended(const char *fs, struct chain first, struct chain seco
 	disks[1].c = second;
 	for (i = 0; i < nr; i++) {
 		disks[i].flags = flags;
+		disks[i].scan = fs && !i;
 		store_place(&st, &disks[i].c);
 		chain_make(&disks[i].c, 5 + i);
 		chain_load(&disks[i].c, &disks[i].s);
