@@ -82,6 +82,7 @@ static struct vdisk_device *vdisk_device_alloc(struct vdisk_attach *a)
 	vdisk_write_setup(dev);
 	mutex_init(&dev->bounce_lock);
 	init_completion(&dev->gone);
+	init_completion(&dev->closed);
 	init_completion(&dev->quiet_done);
 	complete_all(&dev->quiet_done);
 	INIT_WORK(&dev->quiet_work, vdisk_quiet_fn);
@@ -432,26 +433,19 @@ static int vdisk_check_args(const struct vdisk_attach *a, struct vd_error *err)
 }
 
 /*
- * Partitions are there, and the disk is closed, when somebody is told of it. Where the
- * scan of device_add_disk() leaves closing to fput(), which in a worker means some time
- * later, it is done here instead.
+ * A worker closes a little later what the scan for partitions has opened. Who is told of
+ * the disk is not to find it in use; but this is not worth to wait for ever.
  */
 static int vdisk_add_disk(struct vdisk_device *dev)
 {
-	bool scan = VDISK_SCAN_CLOSES_LATE && !(dev->flags & VDISK_F_NO_PARTSCAN);
-	int ret;
+	int ret = device_add_disk(NULL, dev->disk, vdisk_groups);
 
-	if (scan)
-		set_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
-	ret = device_add_disk(NULL, dev->disk, vdisk_groups);
 	/* It does not look whether there was memory for the name, and misses that later. */
 	if (ret == -EINVAL && !dev_name(disk_to_dev(dev->disk)))
 		ret = -ENOMEM;
-	if (ret || !scan)
-		return ret;
-	clear_bit(GD_SUPPRESS_PART_SCAN, &dev->disk->state);
-	vdisk_scan_partitions(dev->disk);
-	return 0;
+	if (!ret && READ_ONCE(dev->opened) && (current->flags & PF_KTHREAD))
+		wait_for_completion_timeout(&dev->closed, HZ);
+	return ret;
 }
 
 /*

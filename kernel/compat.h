@@ -9,7 +9,6 @@
 
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
-#include <linux/file.h>
 #include <linux/sched.h>
 #include <linux/shrinker.h>
 
@@ -18,31 +17,6 @@
 #define VDISK_TAG_FLAGS	(BLK_MQ_F_STACKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT | BLK_MQ_F_SHOULD_MERGE)
 #else
 #define VDISK_TAG_FLAGS	(BLK_MQ_F_STACKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT)
-#endif
-
-/*
- * 6.9 made an open block device a file, and device_add_disk() closes what it scanned with
- * fput(). Before that the scan is all its own. Goes with 6.1.
- */
-#ifdef VD_HAVE_BDEV_FILE
-#define VDISK_SCAN_CLOSES_LATE	true
-static inline void vdisk_scan_partitions(struct gendisk *disk)
-{
-	struct file *file;
-
-	set_bit(GD_NEED_PART_SCAN, &disk->state);
-	file = bdev_file_open_by_dev(disk_devt(disk), BLK_OPEN_READ, NULL, NULL);
-	if (!IS_ERR(file) && current->flags & PF_KTHREAD)
-		__fput_sync(file);
-	else if (!IS_ERR(file))
-		fput(file);
-	clear_bit(GD_NEED_PART_SCAN, &disk->state);
-}
-#else
-#define VDISK_SCAN_CLOSES_LATE	false
-static inline void vdisk_scan_partitions(struct gendisk *disk)
-{
-}
 #endif
 
 /* fail-nth counts one task's allocations: what it asks for is to be done in it. */

@@ -181,6 +181,7 @@ static int vdisk_open(VDISK_OPEN_ARGS)
 	}
 	if (VDISK_MODE_EXCL(mode))
 		dev->armed = true;
+	WRITE_ONCE(dev->opened, true);
 	return 0;
 }
 
@@ -188,6 +189,7 @@ static void vdisk_release(VDISK_RELEASE_ARGS)
 {
 	struct vdisk_device *dev = disk->private_data;
 
+	complete_all(&dev->closed);
 	if (disk_openers(disk))
 		return;
 	dev->write_opens = false;

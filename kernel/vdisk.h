@@ -248,6 +248,8 @@ struct vdisk_unit {
  *	@quiet_done; on an error (@quiet_err) @quiet_changed flags change back
  * @bounce: one page for misaligned metadata reads of direct files
  * @bounce_lock: its user, across one read; nothing else is taken under it
+ * @opened: somebody has had it open, attach's scan for partitions to begin with
+ * @closed: completed when somebody has closed it
  * @gone: completed when files are closed and locks released
  */
 struct vdisk_device {
@@ -314,6 +316,8 @@ struct vdisk_device {
 	struct completion quiet_done;
 	bool write_opens;
 	bool armed;
+	bool opened;
+	struct completion closed;
 	struct completion gone;
 
 	char *name;
