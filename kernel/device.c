@@ -189,9 +189,9 @@ static void vdisk_release(VDISK_RELEASE_ARGS)
 {
 	struct vdisk_device *dev = disk->private_data;
 
-	complete_all(&dev->closed);
 	if (disk_openers(disk))
 		return;
+	complete_all(&dev->closed);
 	dev->write_opens = false;
 	if (dev->armed && READ_ONCE(dev->listed) && READ_ONCE(dev->state) == VDISK_STATE_LIVE &&
 	    (READ_ONCE(dev->flags) & VDISK_F_AUTOCLEAR))

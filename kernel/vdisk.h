@@ -249,7 +249,7 @@ struct vdisk_unit {
  * @bounce: one page for misaligned metadata reads of direct files
  * @bounce_lock: its user, across one read; nothing else is taken under it
  * @opened: somebody has had it open, attach's scan for partitions to begin with
- * @closed: completed when somebody has closed it
+ * @closed: completed when nobody has it open any more
  * @gone: completed when files are closed and locks released
  */
 struct vdisk_device {

@@ -186,9 +186,9 @@ static void large(void)
 	put_pattern(fd, size - 64 * KIB, 64 * KIB, 3);
 	fsync(fd);
 	is_num(units(&s), 3, "three units of %llu MiB are used", (unsigned long long)(size / MIB));
-	before = blk_stat(disk_name(&s.dev));
+	before = blk_rest(&s.dev);
 	is_err(bdev_discard(fd, 0, size), 0, "all is discarded");
-	after = blk_stat(disk_name(&s.dev));
+	after = blk_rest(&s.dev);
 	is_num(after.discards - before.discards, (size + max - 1) / max,
 	       "in as few requests as the limit allows");
 	is_num((after.discard_sectors - before.discard_sectors) * SECTOR, size,

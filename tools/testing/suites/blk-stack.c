@@ -150,8 +150,9 @@ static void raid1_loses_one(void)
 	   "md: it comes back");
 	ok(wait_until(!strcmp(md_state("degraded"), "0") &&
 		      !strcmp(md_state("sync_action"), "idle"), 60000), "md: whole again");
-	ok(works("mdadm", "--quiet", "/dev/md77", "--fail", two.dev.path, "--remove", two.dev.path,
-		 NULL), "md: the other one goes");
+	/* md writes to the other one before it lets this one go. */
+	ok(works("mdadm", "--quiet", "/dev/md77", "--fail", two.dev.path, NULL) &&
+	   wait_until(md_forgets(&two), 20000), "md: the other one goes");
 	fd = node_open("/dev/md77");
 	ok(has_pattern(fd, 0, MIB, 21) && has_pattern(fd, 9 * MIB, MIB, 22),
 	   "md: the one that came back has it all");

@@ -117,13 +117,13 @@ static void frozen(struct fs *fs)
 
 	ok(fs_write(fs, "early", MIB, 4, false), "%s: written, not synced", fs->what);
 	is_err(ioctl(fd, FIFREEZE, 0) ? -errno : 0, 0, "%s: FIFREEZE", fs->what);
-	a = blk_stat(disk_name(&fs->s.dev));
+	a = blk_rest(&fs->s.dev);
 	pthread_create(&late.thread, NULL, write_late, &late);
 	wait_until(late.begun, 5000);
 	is_err(vdev_detach(&nl, fs->s.dev.id, VDISK_DETACH_PLAIN, &reply), -EBUSY,
 	       "%s: frozen, the disk is held", fs->what);
 	check_copy(fs);
-	b = blk_stat(disk_name(&fs->s.dev));
+	b = blk_rest(&fs->s.dev);
 	is_num(b.writes + b.discards, a.writes + a.discards, "%s: frozen, nothing is written",
 	       fs->what);
 	ok(!late.done, "%s: who writes waits", fs->what);
@@ -295,12 +295,12 @@ static void swap_file(void)
 	write_swap_header(fd, 24 * MIB);
 	close(fd);
 	is_err(swapon(path, 0) ? -errno : 0, 0, "%s: swapon of a file", fs.what);
-	a = blk_stat(disk_name(&fs.s.dev));
+	a = blk_rest(&fs.s.dev);
 	pid = fork();
 	if (!pid)
 		touch_memory();
 	waitpid(pid, &status, 0);
-	b = blk_stat(disk_name(&fs.s.dev));
+	b = blk_rest(&fs.s.dev);
 	is_num(status, 0, "%s: memory that was swapped out comes back right", fs.what);
 	ok(b.write_sectors - a.write_sectors > 4 * MIB / SECTOR &&
 	   b.read_sectors - a.read_sectors > 4 * MIB / SECTOR, "%s: it did go through the disk",

@@ -89,6 +89,9 @@ void subject_detach(struct subject *s)
 	if (!is_err(vdev_detach(&nl, s->dev.id, VDISK_DETACH_PLAIN, &reply), 0, "%s: detach",
 		    s->what))
 		diag("%s", reply.text);
+	/* On a slow machine the answer may be that it is under way. */
+	else
+		wait_until(vdev_gone(&nl, s->dev.id), 20000);
 }
 
 void subject_end(struct subject *s)
@@ -137,6 +140,13 @@ bool blk_idle(const struct vdev *dev)
 
 	return wait_until(!blk_stat(disk).in_flight &&
 			  !strcmp(vdev_sysfs(dev, "inflight"), want), 5000);
+}
+
+struct blk_stat blk_rest(const struct vdev *dev)
+{
+	if (!blk_idle(dev))
+		diag("%s does not come to rest", dev->path);
+	return blk_stat(disk_name(dev));
 }
 
 int disk_set(const char *disk, const char *attr, const char *value)

@@ -78,6 +78,8 @@ struct blk_stat {
 };
 
 struct blk_stat blk_stat(const char *disk);
+/* When nothing is under way: who waits for a request is woken before it is counted. */
+struct blk_stat blk_rest(const struct vdev *dev);
 /* Nothing is under way any more: waits for counters that lag behind the completion. */
 bool blk_idle(const struct vdev *dev);
 const char *disk_name(const struct vdev *dev);

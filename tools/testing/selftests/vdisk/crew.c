@@ -78,6 +78,14 @@ static void say_stuck(void *members, size_t size, unsigned int nr)
 	}
 }
 
+static void say_faults(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_faults; i++)
+		diag("%s", faults[i]);
+}
+
 static unsigned int all_steps(void *members, size_t size, unsigned int nr)
 {
 	unsigned int i, sum = 0;
@@ -123,12 +131,12 @@ bool crew_run(void *members, size_t size, unsigned int nr)
 	for (i = 0; i < nr; i++) {
 		if (wait_for_one(members, size, nr))
 			continue;
+		say_faults();
 		say_stuck(members, size, nr);
 		bail("no progress within %u s", STUCK_S * scale());
 	}
 	for (i = 0; i < nr; i++)
 		pthread_join(member(members, size, i)->thread, NULL);
-	for (i = 0; i < nr_faults; i++)
-		diag("%s", faults[i]);
+	say_faults();
 	return !nr_faults;
 }

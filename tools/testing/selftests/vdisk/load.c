@@ -68,6 +68,11 @@ bool load_goes_on(struct load *l, unsigned int more)
 	return wait_until(l->done >= goal || l->done == l->pieces, 20000);
 }
 
+bool load_over(const struct load *l)
+{
+	return l->done == l->pieces;
+}
+
 void load_stop(struct load *l)
 {
 	l->stop = true;

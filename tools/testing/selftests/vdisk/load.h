@@ -37,6 +37,7 @@ bool load_piece(struct load *l, int fd, u64 i, u8 *buf);
 /* Direct writes, an fsync after each eight; a failed one is tried again. */
 void load_start(struct load *l, const struct vdev *dev, u64 size, u64 seed);
 bool load_goes_on(struct load *l, unsigned int more);
+bool load_over(const struct load *l);		/* nothing is left to be written */
 void load_stop(struct load *l);
 
 /* The first @sure pieces are in the shadow. */

@@ -147,8 +147,11 @@ static void run_attach(const char *name, struct chain chain, u32 flags, enum sid
 	a = (struct attaching) { .chain = chain, .flags = flags };
 	chain_make(&a.chain, 11);
 	sites_run(&op, side, least);
-	if (side == SIDE_INSIDE)
+	if (side == SIDE_INSIDE) {
 		sites_run(&op, SIDE_AROUND, 3);
+		/* Where it takes place otherwise, and is answered from. */
+		sites_run(&op, SIDE_WORKERS, 20);
+	}
 	chain_remove(&a.chain);
 }
 

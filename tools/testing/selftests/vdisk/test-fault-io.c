@@ -152,7 +152,7 @@ static unsigned int control_hits(const struct fault *f)
 	unsigned int hits = 0, tries;
 
 	inject_filter(f->where, &text);
-	for (tries = 0; !hits && tries < f->interval; tries++)
+	for (tries = 0; !hits && tries < (f->interval > 20 ? f->interval : 20); tries++)
 		hits = hits_of_attach(f, fd);
 	close(fd);
 	return hits;

@@ -523,6 +523,12 @@ static bool is_request(long call)
 	return call == SYS_sendto || call == SYS_sendmsg;
 }
 
+/* Some are answered while they are sent, others are waited for. */
+static bool is_waiting(long call)
+{
+	return call == SYS_recvmsg || call == SYS_recvfrom || call == SYS_poll;
+}
+
 /* How many requests there are, and how long the last one takes: the verb's own. */
 static unsigned int count_requests(const struct job *job, u64 *us)
 {
@@ -535,7 +541,10 @@ static unsigned int count_requests(const struct job *job, u64 *us)
 	while ((call = next_call(pid, &inside)) >= 0) {
 		if (begun)
 			*us = now_us() - begun;
-		begun = is_request(call) ? now_us() : 0;
+		if (is_request(call))
+			begun = now_us();
+		else if (!is_waiting(call))
+			begun = 0;
 		count += is_request(call);
 	}
 	return count;

@@ -419,8 +419,10 @@ static void check_depth(void)
 		     (unsigned long long)stats->attached[i]);
 		all += stats->attached[i];
 	}
-	ok(all * 500 >= stats->messages, "two messages in a thousand attach: %llu of %llu",
-	   (unsigned long long)all, (unsigned long long)stats->messages);
+	/* Of a slow kernel's few messages it may be none. */
+	ok(all * 500 >= stats->messages || stats->messages < SMOKE,
+	   "two messages in a thousand attach: %llu of %llu", (unsigned long long)all,
+	   (unsigned long long)stats->messages);
 }
 
 /* Messages of a report: from the command line, the program's or the kernel's. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,11 +115,26 @@ static const struct act harmless[] = {
 	{ "time stamps", false, stamp },
 };
 
+static atomic_bool storm_over;
+
 static void *storm_thread(void *arg)
 {
 	struct storm *storms = arg;
+	bool good = storm_run(storms, STORMS);
 
-	return storm_run(storms, STORMS) ? arg : NULL;
+	storm_over = true;
+	return good ? arg : NULL;
+}
+
+static bool all_have_begun(const struct storm *storms)
+{
+	unsigned int i;
+
+	for (i = 0; i < STORMS; i++)
+		if (!__atomic_load_n(&storms[i].reads, __ATOMIC_RELAXED) &&
+		    !__atomic_load_n(&storms[i].writes, __ATOMIC_RELAXED))
+			return false;
+	return true;
 }
 
 static void set_storms(struct victim *v, struct storm *storms, u64 seed)
@@ -140,14 +156,19 @@ static int storm_around(struct victim *v, int (*fn)(struct victim *v))
 {
 	struct storm storms[STORMS];
 	pthread_t thread;
+	bool begun, over;
 	void *good;
 	int ret;
 
 	set_storms(v, storms, 100);
+	storm_over = false;
 	if (pthread_create(&thread, NULL, storm_thread, storms))
 		bail("no thread");
+	begun = wait_until(all_have_begun(storms), 20000);
 	ret = fn(v);
+	over = storm_over;
 	pthread_join(thread, &good);
+	ok(begun && !over, "%s: under I/O", v->name);
 	ok(good, "%s: I/O goes on", v->name);
 	set_storms(v, storms, 200);
 	ok(storm_run(storms, STORMS), "%s: and on", v->name);

@@ -181,6 +181,13 @@ static void detached(struct worker *w, struct target *t, const struct life *l, u
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* Scans, or commands that wait for them, kept it waiting: no command waits for long. */
+static bool waited_long(const struct worker *w)
+{
+	return strstr(w->reply.text, "is being scanned") ||
+	       strstr(w->reply.text, "another command waits");
+}
+
 static void detach(struct worker *w, struct target *t, const struct life *l, u32 mode)
 {
 	struct busy_mark opens = busy_mark(l->id, DOING_OPEN);
@@ -196,8 +203,9 @@ static void detach(struct worker *w, struct target *t, const struct life *l, u32
 
 	if (!ret)
 		detached(w, t, l, mode);
-	else if (ret == -EBUSY && mode == VDISK_DETACH_PLAIN &&
-		 busy_since(l->id, DOING_OPEN, opens, 0))
+	else if (ret == -EBUSY &&
+		 (waited_long(w) || (mode == VDISK_DETACH_PLAIN &&
+				     busy_since(l->id, DOING_OPEN, opens, 0))))
 		counts.refused++;
 	else if (ret != -ENODEV || !((l->flags & VDISK_F_AUTOCLEAR) ||
 				     doing_since(l->id, DOING_DETACH, l->marks[DOING_DETACH], 1)))
@@ -221,7 +229,7 @@ void op_force(struct worker *w, struct target *t, const struct life *l)
 
 /* ----------------------------------------------------------- set, get, list */
 
-static bool may_not_set(const struct life *l, u32 flags, u32 mask, int err,
+static bool may_not_set(const struct worker *w, const struct life *l, u32 flags, u32 mask, int err,
 			struct busy_mark opens)
 {
 	bool was_ro = (l->flags & VDISK_F_HARD_RDONLY) || life_may_end(l);
@@ -230,7 +238,8 @@ static bool may_not_set(const struct life *l, u32 flags, u32 mask, int err,
 	case ENODEV:
 		return life_may_end(l);
 	case EBUSY:
-		return (mask & flags & VDISK_F_RDONLY) && busy_since(l->id, DOING_OPEN, opens, 0);
+		return waited_long(w) || ((mask & flags & VDISK_F_RDONLY) &&
+					  busy_since(l->id, DOING_OPEN, opens, 0));
 	case EROFS:
 		return (mask & ~flags & VDISK_F_RDONLY) && was_ro;
 	case EINPROGRESS:
@@ -263,7 +272,7 @@ void op_set(struct worker *w, struct target *t, const struct life *l)
 		doing_end(l->id, DOING_READONLY);
 	if (mask & VDISK_F_AUTOCLEAR)
 		doing_end(l->id, DOING_DETACH);
-	if (ret && !may_not_set(l, flags, mask, -ret, opens))
+	if (ret && !may_not_set(w, l, flags, mask, -ret, opens))
 		unexpected(w, l, ret);
 }
 
