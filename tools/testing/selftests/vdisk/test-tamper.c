@@ -25,7 +25,7 @@
 static struct nl nl;
 
 #define STORMS	2
-#define OPS	40
+#define OPS	80
 
 /* ------------------------------------------------------- what does no harm */
 
@@ -116,6 +116,7 @@ static const struct act harmless[] = {
 };
 
 static atomic_bool storm_over;
+static unsigned int acts, under_io;
 
 static void *storm_thread(void *arg)
 {
@@ -168,7 +169,9 @@ static int storm_around(struct victim *v, int (*fn)(struct victim *v))
 	ret = fn(v);
 	over = storm_over;
 	pthread_join(thread, &good);
-	ok(begun && !over, "%s: under I/O", v->name);
+	ok(begun, "%s: I/O has begun", v->name);
+	acts++;
+	under_io += !over;
 	ok(good, "%s: I/O goes on", v->name);
 	set_storms(v, storms, 200);
 	ok(storm_run(storms, STORMS), "%s: and on", v->name);
@@ -334,6 +337,8 @@ int main(void)
 		test_remount(&subjects[SUBJECT_VDI], st.dir);
 	}
 	store_end(&st);
+	/* A storm is short, and may be over before anything is done to its file. */
+	ok(under_io * 2 > acts, "of %u deeds %u were done under I/O", acts, under_io);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	nl_close(&nl);
 	return tap_done();
