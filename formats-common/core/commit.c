@@ -15,13 +15,14 @@
 
 /*
  * Somebody else has made the file shorter: what was durable there is gone. Writing on
- * would give it its length back, and a map that nobody could tell from a good one.
+ * would give it its length back, and a map that nobody could tell from a good one. Who
+ * has only read so far has nothing to do with it.
  */
-static bool was_cut(struct vd_file *file)
+static bool was_cut(struct vd_chain *chain, struct vd_file *file)
 {
 	u64 known = READ_ONCE(file->size), now;
 
-	if (!file->writable || file->fixed)
+	if (!file->writable || file->fixed || !vd_begun(chain))
 		return false;
 	vd_mb();
 	if (vd_file_size(file, &now))
@@ -34,7 +35,7 @@ static bool was_cut(struct vd_file *file)
 int vd_writer_flush(struct vd_chain *chain, struct vd_file *file)
 {
 	struct vd_writer *w = chain->writer;
-	bool cut = was_cut(file);
+	bool cut = was_cut(chain, file);
 	int ret;
 
 	vd_mutex_lock(&w->flush_lock);
