@@ -46,7 +46,12 @@ static int append(struct victim *v)
 
 static int extend(struct victim *v)
 {
-	return act_result(truncate(v->path, v->size + MIB + 512));
+	struct stat st;
+
+	/* The image grows meanwhile, and is not to be cut. */
+	if (stat(v->path, &st))
+		return -errno;
+	return act_result(truncate(v->path, st.st_size + 16 * MIB + 512));
 }
 
 static int decoy(const char *path)
