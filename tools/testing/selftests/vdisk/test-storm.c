@@ -113,6 +113,15 @@ static void prepare(u64 seed)
 	targets_make(&nl, full_run() ? IMAGES : IMAGES_SMOKE, workers[0].mnt);
 }
 
+static bool life_is_over(const struct life *l)
+{
+	u64 diskseq = 0;
+
+	/* Its number may be another one's by now. */
+	return vdev_get(&nl, l->id, &reply) || !nl_get_u64(&reply, VDISK_A_DISKSEQ, &diskseq) ||
+	       diskseq != l->diskseq;
+}
+
 /* Nobody has anything open: what a lazy detach has left goes by itself, the rest when told. */
 static void detach_rest(const char *when)
 {
@@ -120,16 +129,16 @@ static void detach_rest(const char *when)
 	struct life l;
 
 	for (i = 0; i < nr_targets; i++) {
-		if (!target_life(&targets[i], &l) || vdev_gone(&nl, l.id))
+		if (!target_life(&targets[i], &l) || life_is_over(&l))
 			continue;
 		if (targets[i].lazy == l.diskseq) {
 			lazy++;
-			went += wait_until(vdev_gone(&nl, l.id), 10000);
+			went += wait_until(life_is_over(&l), 10000);
 		} else {
 			left++;
 			doing_begin(l.id, DOING_DETACH);
 			good += !vdev_detach(&nl, l.id, VDISK_DETACH_PLAIN, &reply) ||
-				wait_until(vdev_gone(&nl, l.id), 10000);
+				wait_until(life_is_over(&l), 10000);
 			doing_end(l.id, DOING_DETACH);
 		}
 	}

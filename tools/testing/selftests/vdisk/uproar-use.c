@@ -53,10 +53,11 @@ static bool find_life(struct worker *w, int fd, const struct life *l, struct lif
 				   l->id, (unsigned long long)diskseq);
 		return false;
 	}
-	if (got->id == l->id)
+	/* A node's number may have become that of a partition, even of the next such disk. */
+	if (got->id == l->id && bdev_size(fd) != TARGET_PART_LEN)
 		return true;
 	counts.strays++;
-	if (!life_may_end(l))
+	if (got->id != l->id && !life_may_end(l))
 		crew_fault(&w->me, "vdisk%u has the diskseq of vdisk%u", l->id, got->id);
 	return false;
 }
