@@ -48,10 +48,10 @@ static int extend(struct victim *v)
 {
 	struct stat st;
 
-	/* The image grows meanwhile, and is not to be cut. */
+	/* The image grows meanwhile, by less than that, and is not to be cut. */
 	if (stat(v->path, &st))
 		return -errno;
-	return act_result(truncate(v->path, st.st_size + 16 * MIB + 512));
+	return act_result(truncate(v->path, st.st_size + 64 * MIB + 512));
 }
 
 static int decoy(const char *path)
