@@ -320,7 +320,10 @@ static void *detach_thread(void *arg)
 	return NULL;
 }
 
-/* What is dirty can only go where nothing goes now: the detach waits, and then ends. */
+/*
+ * What is dirty can only go where nothing goes now: the detach waits, and then ends. The
+ * command waits for a while, no longer.
+ */
 static void test_fsfreeze_detach(struct chain c, const char *dir, const char *name)
 {
 	struct detacher d = { 0 };
@@ -342,9 +345,9 @@ static void test_fsfreeze_detach(struct chain c, const char *dir, const char *na
 	d.id = dev.id;
 	if (pthread_create(&d.thread, NULL, detach_thread, &d))
 		bail("no thread");
-	ok(!wait_until(d.ended, 500), "%s: frozen: the detach waits", name);
+	ok(!wait_until(vdev_gone(&nl, dev.id), 500), "%s: frozen: the detach waits", name);
 	frozen(dir, false);
-	ok(wait_until(d.ended, 20000), "%s: thawed: it ends", name);
+	ok(wait_until(d.ended && vdev_gone(&nl, dev.id), 20000), "%s: thawed: it ends", name);
 	pthread_join(d.thread, NULL);
 	is_err(d.ret, 0, "%s: well", name);
 	ok(chain_sound(&c, 0) && chain_equals(&c, &s), "%s: sound, clean and right", name);
