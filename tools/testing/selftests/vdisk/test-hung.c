@@ -30,6 +30,8 @@
 #define FORCE_MS	(2000 + 500)
 #define END_MS		30000
 #define EACH		3		/* requests of a kind */
+#define APART		(256 * KIB)
+#define UPPER		(4 * MIB)	/* above HALF, written before: there are requests */
 
 extern char **environ;
 
@@ -95,6 +97,8 @@ struct disk {
 	unsigned int nr;
 };
 
+_Static_assert((1 + KINDS * EACH) * APART <= UPPER, "each has its own place");
+
 static bool writable(const struct disk *d)
 {
 	return !(d->flags & VDISK_F_HARD_RDONLY);
@@ -102,20 +106,28 @@ static bool writable(const struct disk *d)
 
 static void start(struct disk *d, const char *name)
 {
-	u8 *buf = xalloc(MIB);
+	u8 *buf = xalloc(UPPER);
 
 	chain_must_attach(&nl, &d->c, d->flags | (d->scan ? 0 : VDISK_F_NO_PARTSCAN), &d->dev,
 			  &reply);
 	d->fd = vdev_open(&d->dev, (writable(d) ? O_RDWR : O_RDONLY) | O_DIRECT);
 	if (writable(d)) {
-		memset(buf, 0x55, MIB);
+		memset(buf, 0x55, UPPER);
 		/* What a scan reads is in the file, too. */
 		ok(pwrite_all(d->fd, buf, MIB, 2 * MIB) && pwrite_all(d->fd, buf, 64 * KIB, 0) &&
-		   !fsync(d->fd), "%s: two writes, flushed", name);
+		   pwrite_all(d->fd, buf, UPPER, HALF) && !fsync(d->fd),
+		   "%s: three writes, flushed", name);
 		shadow_write(&d->s, 2 * MIB, buf, MIB);
 		shadow_write(&d->s, 0, buf, 64 * KIB);
 	}
 	free(buf);
+}
+
+/* What is in memory nobody would wait for. */
+static void forget_content(void)
+{
+	sync();
+	write_text("/proc/sys/vm/drop_caches", "1");
 }
 
 static void start_request(struct disk *d, enum op op)
@@ -124,7 +136,7 @@ static void start_request(struct disk *d, enum op op)
 
 	q->op = op;
 	q->fd = d->fd;
-	q->pos = HALF + d->nr * 256 * KIB;
+	q->pos = HALF + d->nr * APART;
 	q->ended = false;
 	if (pthread_create(&q->thread, NULL, request_thread, q))
 		bail("no thread");
@@ -179,6 +191,24 @@ static bool is_inside(const struct disk *d)
 	u32 value = get_u32(d->dev.id, VDISK_A_INFLIGHT);
 
 	return value && value != ~0U;
+}
+
+static unsigned int unended(const struct disk *d, enum op op)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < d->nr; i++)
+		n += d->requests[i].op == op && !d->requests[i].ended;
+	return n;
+}
+
+/*
+ * Of a disk that can be written, some of both that need the file. Flushes may find nothing
+ * to do, and zeros may be no more than an entry.
+ */
+static bool kinds_inside(const struct disk *d)
+{
+	return is_inside(d) && unended(d, READ) && (!writable(d) || unended(d, WRITE));
 }
 
 static void force(struct disk *d, const char *name)
@@ -239,8 +269,10 @@ static void hang(struct disk *disks, unsigned int nr, const char *name)
 		start_requests(&disks[i]);
 	}
 	for (i = 0; i < nr; i++) {
-		ok(wait_until(is_inside(&disks[i]), 10000), "%s: disk %u hangs inside its file",
-		   name, i);
+		if (!ok(wait_until(kinds_inside(&disks[i]), 10000),
+			"%s: disk %u hangs inside its file", name, i))
+			diag("%u reads, %u writes", unended(&disks[i], READ),
+			     unended(&disks[i], WRITE));
 		is_err(vdev_detach(&nl, disks[i].dev.id, VDISK_DETACH_PLAIN, &reply), -EBUSY,
 		       "%s: plain detach of disk %u", name, i);
 	}
@@ -434,10 +466,8 @@ static void test_suspended(const char *fs, struct chain first, struct chain seco
 	if (fs) {
 		attacher_make(&third, &st, flags, "third");
 		attacher_make(&killed, &st, flags, "killed");
-		/* What is in memory nobody would wait for. */
-		sync();
-		write_text("/proc/sys/vm/drop_caches", "1");
 	}
+	forget_content();
 	dm_suspend(&st.dm);
 	if (fs) {
 		attacher_start(&third, name);
@@ -478,6 +508,7 @@ static void test_fuse(bool ro, bool rescue, const char *name)
 		shadow_init(&disks[i].s, DISK);
 		start(&disks[i], name);
 	}
+	forget_content();
 	fuse_hang(&fuse);
 	hang(disks, nr, name);
 	if (rescue)
