@@ -24,6 +24,7 @@
 #include "blk.h"
 #include "nlfuzz/nlfuzz.h"
 #include "tap.h"
+#include "usage.h"
 
 /* Messages between two looks at what there is. */
 #define ROUND		2000
@@ -192,28 +193,6 @@ static u32 attach_resident(unsigned int n)
 	files_set_device(fd);
 	close(fd);
 	return dev.id;
-}
-
-/* -------------------------------------------------------------------- memory */
-
-/* Objects in use of all slab caches but those of names and inodes. */
-static long slab_kib(void)
-{
-	unsigned long long active, all, size, bytes = 0;
-	FILE *f;
-	char line[512], name[64];
-
-	sync();
-	write_text("/proc/sys/vm/drop_caches", "3\n");
-	write_text("/proc/sys/vm/compact_memory", "1\n");
-	f = fopen("/proc/slabinfo", "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %llu %llu %llu", name, &active, &all, &size) == 4 &&
-		    !strstr(name, "inode") && strcmp(name, "dentry"))
-			bytes += active * size;
-	if (f)
-		fclose(f);
-	return bytes / 1024;
 }
 
 /* ------------------------------------------------------------------ as root */
@@ -477,10 +456,10 @@ static void test_all(u64 seed)
 	diag("seed %llu", (unsigned long long)seed);
 	ok(run_rounds(seed, 0, warm), "%llu messages to warm up", (unsigned long long)warm);
 	diag("%llu ms", (unsigned long long)(now_ms() - start));
-	before = slab_kib();
+	before = usage_slab_kib();
 	ok(run_rounds(seed, warm, rest), "%llu messages more", (unsigned long long)rest);
 	test_powerless(seed + 1, powerless);
-	after = slab_kib();
+	after = usage_slab_kib();
 	diag("%llu ms; slab objects %ld KiB, then %ld KiB", (unsigned long long)(now_ms() - start),
 	     before, after);
 	check_depth();

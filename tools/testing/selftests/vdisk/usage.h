@@ -29,6 +29,9 @@ void usage_show(const char *when, const struct usage *u);
 /* A result for each: no memory grew by @slack_kib, all else is as it was. */
 void usage_compare(const struct usage *before, const struct usage *after, long slack_kib);
 
+/* Objects in use alone, as @slab_kib of a measurement. */
+long usage_slab_kib(void);
+
 /* How many threads of the kernel serve a device. */
 unsigned int count_kernel_threads(void);
 
