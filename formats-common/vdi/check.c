@@ -174,7 +174,9 @@ static int run(struct vdi_check *c, u64 len)
 
 int vdi_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check, struct vd_error *err)
 {
-	struct vdi_check c = { .file = file, .out = check, .err = err };
+	struct vdi_check c = {
+		.file = file, .out = check, .err = err, .fix = { .file = file, .err = err },
+	};
 	int ret;
 
 	vd_check_begin(check);

@@ -3,6 +3,7 @@
 #ifndef VDI_CHECK_H
 #define VDI_CHECK_H
 
+#include "vdisk/fix.h"
 #include "vdi-user.h"
 
 /**
@@ -13,19 +14,18 @@
  * @high: one more than the highest that is named
  * @doubles: blocks whose slot another one before them has
  * @next: where a repair puts the next copy
- * @barrier: what a reader of the file has seen is durable
  */
 struct vdi_check {
 	struct vd_file *file;
 	struct vd_check *out;
 	struct vd_error *err;
+	struct vd_fix fix;
 	struct vdi_header header;
 	u64 *bits;
 	u32 slots;
 	u32 high;
 	u32 doubles;
 	u32 next;
-	bool barrier;
 };
 
 /* Of the bitmap; never none. */

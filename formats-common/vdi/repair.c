@@ -18,49 +18,12 @@
 
 /* --- writing --- */
 
-/* What a reader of the file has seen is durable before the first change. */
-static int begin(struct vdi_check *c)
-{
-	int ret = 0;
-
-	if (!c->barrier && c->file->ops->flush)
-		ret = c->file->ops->flush(c->file);
-	c->barrier = true;
-	return ret;
-}
-
-static int flush(struct vdi_check *c)
-{
-	int ret = vd_file_flush(c->file);
-
-	return ret ? vd_fail(c->err, ret, "what was repaired cannot be made durable") : 0;
-}
-
-/* A whole sector, so that it is the old one or the new one. */
-static int patch(struct vdi_check *c, u64 pos, const void *bytes, u32 len)
-{
-	u32 in_sector = (u32)(pos & (VD_SECTOR - 1));
-	u64 base = pos - in_sector;
-	u8 sector[VD_SECTOR];
-	int ret;
-
-	ret = begin(c);
-	if (!ret)
-		ret = vd_file_read_tail(c->file, base, sector, sizeof(sector));
-	if (!ret) {
-		memcpy(sector + in_sector, bytes, len);
-		ret = vd_file_write(c->file, base, sector,
-				    (u32)min_t(u64, sizeof(sector), c->file->size - base));
-	}
-	return ret ? vd_fail(c->err, ret, "sector at byte %llu cannot be repaired", base) : 0;
-}
-
 static int patch32(struct vdi_check *c, u64 pos, u32 value)
 {
 	u8 raw[4];
 
 	put_unaligned_le32(value, raw);
-	return patch(c, pos, raw, sizeof(raw));
+	return vd_fix_patch(&c->fix, pos, raw, sizeof(raw));
 }
 
 static int patch_entry(struct vdi_check *c, u32 block, u32 slot)
@@ -82,21 +45,6 @@ struct repair {
 	u32 nr;
 };
 
-static int grow(struct vdi_check *c, u64 end)
-{
-	int ret;
-
-	if (end <= c->file->size)
-		return 0;
-	ret = begin(c);
-	if (!ret)
-		ret = vd_file_truncate(c->file, end);
-	if (ret)
-		return vd_fail(c->err, ret, "the file cannot become %llu bytes long", end);
-	WRITE_ONCE(c->file->size, end);
-	return 0;
-}
-
 static int copy_slot(struct repair *r, u32 from, u32 to)
 {
 	struct vdi_check *c = r->c;
@@ -104,13 +52,13 @@ static int copy_slot(struct repair *r, u32 from, u32 to)
 	u64 slot = (u64)h->block + h->extra, done;
 	u64 src = h->data_pos + from * slot, dst = h->data_pos + to * slot;
 	u32 step;
-	int ret = grow(c, dst + slot);
+	int ret = vd_fix_extend(&c->fix, dst + slot);
 
 	for (done = 0; !ret && done < slot; done += step) {
 		step = (u32)min_t(u64, slot - done, COPY_BYTES);
 		ret = vd_file_read(c->file, src + done, r->buf, step);
 		if (!ret)
-			ret = vd_file_write(c->file, dst + done, r->buf, step);
+			ret = vd_fix_write(&c->fix, dst + done, r->buf, step);
 		if (ret)
 			vd_fail(c->err, ret, "slot %u cannot be copied to slot %u", from, to);
 	}
@@ -125,11 +73,11 @@ static int show_batch(struct repair *r)
 
 	if (!r->nr)
 		return 0;
-	ret = flush(c);
+	ret = vd_fix_flush(&c->fix);
 	for (i = 0; !ret && i < r->nr; i++)
 		ret = patch_entry(c, r->batch[i], c->next - r->nr + i);
 	r->nr = 0;
-	return ret ? ret : flush(c);
+	return ret ? ret : vd_fix_flush(&c->fix);
 }
 
 static int repair_entry(void *ctx, u32 block, u32 slot)
@@ -168,7 +116,7 @@ static int repair_map(struct vdi_check *c)
 	last = !ret || ret == -EINTR ? show_batch(&r) : 0;
 	vd_free(r.buf);
 	if (!ret)
-		ret = last ? last : flush(c);
+		ret = last ? last : vd_fix_flush(&c->fix);
 	return ret ? vd_fail(c->err, ret, "the map cannot be repaired") : 0;
 }
 
@@ -187,7 +135,7 @@ static int reserve(struct vdi_check *c)
 	if (need <= c->header.allocated)
 		return 0;
 	ret = patch32(c, VDI_ALLOCATED_POS, (u32)need);
-	return ret ? ret : flush(c);
+	return ret ? ret : vd_fix_flush(&c->fix);
 }
 
 static void make_uuid(const u8 *random, u8 *out)
@@ -220,8 +168,8 @@ static int repair_header(struct vdi_check *c, bool merge)
 		make_uuid(c->out->random + VD_UUID_BYTES, row + mod_uuid);
 	if (!memcmp(old, row, sizeof(row)))
 		return 0;
-	ret = patch(c, from, row, sizeof(row));
-	return ret ? ret : flush(c);
+	ret = vd_fix_patch(&c->fix, from, row, sizeof(row));
+	return ret ? ret : vd_fix_flush(&c->fix);
 }
 
 int vdi_repair(struct vdi_check *c)
@@ -234,7 +182,7 @@ int vdi_repair(struct vdi_check *c)
 	if (out->save && !merge && out->repaired[VD_FINDING_CORRUPT])
 		ret = out->save(out->ctx, c->file, 0, c->header.data_pos, c->err);
 	if (!ret && out->end > c->file->size)
-		ret = grow(c, out->end);
+		ret = vd_fix_extend(&c->fix, out->end);
 	if (!ret && !merge && out->repaired[VD_FINDING_CORRUPT]) {
 		ret = reserve(c);
 		if (!ret)

@@ -143,14 +143,14 @@ int vmdk_copy_doubles(struct vmdk_check *c)
 
 	if (!c->nr_doubles)
 		return 0;
-	ret = vmdk_check_flush(c);
+	ret = vd_fix_flush(&c->fix);
 	if (!ret)
 		ret = copy_all(c);
 	/* Before an entry leads there: what follows the cursor is free to others. */
 	if (!ret && c->cowd)
 		ret = vmdk_check_cursor(c, false);
 	if (!ret)
-		ret = vmdk_check_flush(c);
+		ret = vd_fix_flush(&c->fix);
 	for (i = 0; !ret && i < c->nr_doubles; i++)
 		ret = show_copy(c, &c->doubles[i]);
 	return ret;

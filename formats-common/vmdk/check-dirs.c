@@ -325,7 +325,7 @@ static int append_tables(struct vmdk_check *c)
 	int ret;
 
 	/* The file is about to grow: see the top of check.c. */
-	ret = vmdk_check_flush(c);
+	ret = vd_fix_flush(&c->fix);
 	for (t = 0; !ret && t < c->nr_gts; t++) {
 		for (d = 0; !ret && d < c->nr_dirs; d++)
 			if (to_rebuild(c, d, t))
@@ -334,9 +334,9 @@ static int append_tables(struct vmdk_check *c)
 			ret = vd_check_progress(c->out, c->err, t, c->nr_gts);
 	}
 	if (!ret && c->zero_end)
-		ret = vmdk_check_grow(c, c->zero_pos, c->zero_end);
+		ret = vd_fix_allocate(&c->fix, c->zero_pos, c->zero_end);
 	/* Tables are whole before an entry leads to them. */
-	return ret ? ret : vmdk_check_flush(c);
+	return ret ? ret : vd_fix_flush(&c->fix);
 }
 
 /* COWD tables come on demand, so no table at all is the repair there. */

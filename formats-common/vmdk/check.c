@@ -16,71 +16,14 @@ bool vmdk_may_fix(const struct vmdk_check *c)
 	return !c->packed && !(c->out->flags & VD_CHECK_MERGE);
 }
 
-/* What a reader of the tables has seen is durable before the first change. */
-static int check_barrier(struct vmdk_check *c)
-{
-	int ret = 0;
-
-	if (!c->barrier && c->file->ops->flush)
-		ret = c->file->ops->flush(c->file);
-	c->barrier = true;
-	return ret;
-}
-
-int vmdk_check_grow(struct vmdk_check *c, u64 pos, u64 end)
-{
-	int ret;
-
-	ret = check_barrier(c);
-	if (!ret)
-		ret = vd_file_allocate(c->file, pos, end - pos);
-	if (ret == -EOPNOTSUPP)
-		ret = end > c->file->size ? vd_file_truncate(c->file, end) : 0;
-	if (ret)
-		return vd_fail(c->err, ret, "%llu bytes at byte %llu cannot be added", end - pos,
-			       pos);
-	if (end > c->file->size)
-		WRITE_ONCE(c->file->size, end);
-	return 0;
-}
-
 int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len)
 {
-	int ret;
-
-	if (!(c->out->flags & VD_CHECK_REPAIR))
-		return 0;
-	ret = check_barrier(c);
-	if (!ret)
-		ret = vd_file_write(c->file, pos, buf, len);
-	if (ret)
-		return vd_fail(c->err, ret, "%u bytes at byte %llu cannot be written", len, pos);
-	if (pos + len > c->file->size)
-		WRITE_ONCE(c->file->size, pos + len);
-	return 0;
-}
-
-int vmdk_check_flush(struct vmdk_check *c)
-{
-	int ret = c->barrier ? vd_file_flush(c->file) : 0;
-
-	return ret ? vd_fail(c->err, ret, "what was repaired cannot be made durable") : 0;
+	return c->out->flags & VD_CHECK_REPAIR ? vd_fix_write(&c->fix, pos, buf, len) : 0;
 }
 
 int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len)
 {
-	u64 base = pos & ~(u64)(VD_SECTOR - 1);
-	u8 sector[VD_SECTOR];
-	int ret;
-
-	if (!(c->out->flags & VD_CHECK_REPAIR))
-		return 0;
-	/* A directory may end the file, in the middle of a sector. */
-	ret = vd_file_read_tail(c->file, base, sector, sizeof(sector));
-	if (ret)
-		return vd_fail(c->err, ret, "sector at byte %llu cannot be read", base);
-	memcpy(sector + (pos - base), bytes, len);
-	return vmdk_check_write(c, base, sector, sizeof(sector));
+	return c->out->flags & VD_CHECK_REPAIR ? vd_fix_patch(&c->fix, pos, bytes, len) : 0;
 }
 
 void vmdk_check_end(struct vd_check *out, u64 end)
@@ -149,7 +92,7 @@ static int clear_mark(struct vmdk_check *c)
 		return 0;
 	out->repaired[VD_FINDING_UNCLEAN]++;
 	ret = vmdk_check_patch(c, c->mark_pos, zeros, c->mark_len);
-	return ret ? ret : vmdk_check_flush(c);
+	return ret ? ret : vd_fix_flush(&c->fix);
 }
 
 static int check_tables(struct vmdk_check *c)
@@ -172,7 +115,7 @@ static int check_tables(struct vmdk_check *c)
 	if (!ret)
 		ret = vmdk_rebuild_dirs(c);
 	if (!ret)
-		ret = vmdk_check_flush(c);
+		ret = vd_fix_flush(&c->fix);
 	if (!ret)
 		ret = clear_mark(c);
 	return ret;
@@ -279,6 +222,7 @@ int vmdk_check(struct vd_file *file, u32 kind, u64 len, struct vd_check *check,
 	c.file = file;
 	c.out = check;
 	c.err = err;
+	c.fix = (struct vd_fix) { .file = file, .err = err };
 	if (kind == VDISK_SEG_VMDK_SPARSE && file->size >= sizeof(magic))
 		ret = vd_file_read(file, 0, magic, sizeof(magic));
 	if (ret)

@@ -18,6 +18,7 @@
 #define VMDK_CHECK_H
 
 #include "vdisk/check.h"
+#include "vdisk/fix.h"
 #include "check-space.h"
 #include "vmdk.h"
 
@@ -45,7 +46,6 @@ struct vmdk_double {
  * @zeroed: entry 1 stands for zeros
  * @packed: compressed: nothing is repaired; @marked: grains know their address
  * @mark_pos, @mark_len: where the mark of an unfinished writer is
- * @barrier: a write has been made, with a flush before it
  * @dir: entries of each directory
  * @state: VMDK_DIR_* for each index
  * @meta: sorted places that no grain may touch: sector in the upper half, in
@@ -63,6 +63,7 @@ struct vmdk_check {
 	struct vd_file *file;
 	struct vd_check *out;
 	struct vd_error *err;
+	struct vd_fix fix;
 	const char *what;
 	struct vmdk_space space;
 	u64 capacity;
@@ -83,7 +84,6 @@ struct vmdk_check {
 	bool packed;
 	bool marked;
 	bool unclean;
-	bool barrier;
 	u32 *dir[VMDK_COPIES];
 	u8 *state;
 	u64 *meta;
@@ -106,16 +106,8 @@ struct vmdk_check {
 
 /* Is a repair of more than what a crash leaves asked for and possible? */
 bool vmdk_may_fix(const struct vmdk_check *c);
-/*
- * Does nothing without VD_CHECK_REPAIR. What a dead writer left in the page
- * cache is made durable before the first write of a run can refer to it.
- */
+/* vd_fix_write() and vd_fix_patch(), and nothing without VD_CHECK_REPAIR. */
 int vmdk_check_write(struct vmdk_check *c, u64 pos, const void *buf, u32 len);
-/* Durable what was written so far. */
-int vmdk_check_flush(struct vmdk_check *c);
-/* Make the file end at @end, with zeros and with space for them from @pos on. */
-int vmdk_check_grow(struct vmdk_check *c, u64 pos, u64 end);
-/* Change @len bytes inside one sector of the file, and write that sector. */
 int vmdk_check_patch(struct vmdk_check *c, u64 pos, const void *bytes, u32 len);
 /* Raise the end of what is in use. */
 void vmdk_check_end(struct vd_check *out, u64 end);
