@@ -168,7 +168,8 @@ static void events_once(void)
 		fd = part_file("once", parts[i]);
 		for (k = wrong = 0; k < cycles; k++) {
 			if (attach_fixed(fd, 0, &dev) ||
-			    vdev_detach(&nl, FIXED, VDISK_DETACH_PLAIN, &reply))
+			    vdev_detach(&nl, FIXED, VDISK_DETACH_PLAIN, &reply) ||
+			    !wait_until(vdev_gone(&nl, FIXED), 20000))
 				wrong++;
 			tale_read(&t, &dev);
 			if (t.disk_add != 1 || t.disk_remove != 1 || t.disk_change ||

@@ -265,6 +265,7 @@ static void forced(void)
 	ok(pwrite(pfd, buf, 4096, 4096) < 0, "its writer gets an error");
 	ok(pread(pfd, buf, 4096, 0) <= 0, "its reader, too");
 	ok(part_open(&s, 1, O_RDONLY) < 0, "nobody opens it again");
+	ok(wait_until(vdev_gone(&nl, s.dev.id), 20000), "the disk is gone");
 	tale_read(&t, &s.dev);
 	is_num(t.part_remove, 1, "one REMOVE of the partition");
 	is_num(t.disk_remove, 1, "one REMOVE of the disk");
