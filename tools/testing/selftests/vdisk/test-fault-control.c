@@ -161,6 +161,7 @@ static void run_attach(const char *name, struct chain chain, u32 flags, enum sid
  * struct attached - a disk to do something with
  * @held: open while it is done; -1: nobody has it open
  * @mode: of a detach
+ * @await: a detach ends with its work; what waits may fail nothing of its own
  * @flags, @mask: of a set
  * @before: flags before it
  */
@@ -172,6 +173,7 @@ struct attached {
 	bool hold;
 	int held;
 	u32 mode;
+	bool await;
 	u32 flags;
 	u32 mask;
 	u32 before;
@@ -267,6 +269,8 @@ static int detach_act(void *ctx)
 	if (a->held >= 0)
 		close(a->held);
 	a->held = -1;
+	if (!ret && a->await)
+		wait_until(vdev_gone(&nl, a->dev.id), 20000);
 	return ret;
 }
 
@@ -293,6 +297,7 @@ static void run_detach(const char *name, struct chain chain, u32 mode, bool hold
 	a.hold = hold;
 	sites_run(&op, SIDE_INSIDE, 1);
 	sites_run(&op, SIDE_AROUND, 2);
+	a.await = true;
 	sites_run(&op, SIDE_WORKERS, least_worker);
 	attached_end(&a, name);
 }
