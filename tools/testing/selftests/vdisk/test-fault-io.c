@@ -48,15 +48,15 @@ struct fault {
 
 /*
  * A period must be longer than what any request takes at a time, else there is one that
- * never gets all of it.
+ * never gets all of it: to punch a hole into a file of many pieces takes more than 20.
  */
 static struct fault faults[] = {
 	{ "all our slab objects", INJECT_SLAB, INJECT_OWN, 100, 1, 0, 0 },
 	{ "all our pages", INJECT_PAGES, INJECT_OWN, 100, 1, 0, 0 },
 	{ "no slab object for a while", INJECT_SLAB, INJECT_INSIDE, 100, 1, 100, 0 },
 	{ "no page for a while", INJECT_PAGES, INJECT_INSIDE, 100, 1, 100, 0 },
-	{ "each 17th slab object", INJECT_SLAB, INJECT_INSIDE, 100, 17, 0, 0 },
-	{ "each 17th page", INJECT_PAGES, INJECT_INSIDE, 100, 17, 0, 0 },
+	{ "each 67th slab object", INJECT_SLAB, INJECT_INSIDE, 100, 67, 0, 0 },
+	{ "each 67th page", INJECT_PAGES, INJECT_INSIDE, 100, 67, 0, 0 },
 	{ "10 % of slab objects", INJECT_SLAB, INJECT_INSIDE, 10, 1, 0, 0 },
 	{ "10 % of pages", INJECT_PAGES, INJECT_INSIDE, 10, 1, 0, 0 },
 	{ "10 % of all slab objects", INJECT_SLAB, INJECT_ANYWHERE, 10, 1, 0, 0 },
