@@ -300,8 +300,8 @@ static void test_names(void)
 	if (!ok(sscanf(r.out, "/dev/vdisk%u", &dev.id) == 1, "attach --name"))
 		return;
 	snprintf(dev.path, sizeof(dev.path), "/dev/vdisk%u", dev.id);
+	ok(wait_until(exists("/dev/disk/by-vdisk/my-disk"), 20000), "there is a link of that name");
 	settle();
-	ok(exists("/dev/disk/by-vdisk/my-disk"), "there is a link of that name");
 	detach(&dev, "--name");
 	settle();
 	ok(!exists("/dev/disk/by-vdisk/my-disk"), "which goes with the device");
