@@ -10,7 +10,7 @@ int vdi_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struct
 	const struct vdi *v = seg->priv;
 	const struct vdi_header *h = &v->header;
 	u64 block = pos >> h->block_shift, in_block = pos & (h->block - 1);
-	u64 size = READ_ONCE(seg->file->size);
+	u64 size;
 	u32 slot;
 	int ret;
 
@@ -22,6 +22,8 @@ int vdi_map(struct vd_segment *seg, u64 pos, u64 len, unsigned int flags, struct
 		return vd_extent_hole(ext, len);
 	if (slot == VDI_ZERO)
 		return vd_extent_zero(ext, len);
+	/* Not before the entry: who has published it meanwhile may have grown the file for it. */
+	size = READ_ONCE(seg->file->size);
 	if (!vdi_slot_ok(h, slot, size))
 		return vd_corrupt(seg, "block %llu is in slot %u, past the end of the file (%llu bytes)",
 				  block, slot, size);
