@@ -380,6 +380,50 @@ static void free_and_zero(void **state)
 	check_chain(l, 2);
 }
 
+static struct {
+	const struct vd_file_ops *ops;
+	u64 size;
+} grown;
+
+static s64 read_and_grow(struct vd_file *file, u64 pos, void *buf, u32 len)
+{
+	s64 ret = grown.ops->read(file, pos, buf, len);
+
+	WRITE_ONCE(file->size, grown.size);
+	return ret;
+}
+
+/* The file grows, and a slot there is published, while somebody reads the map. */
+static void grows_meanwhile(void **state)
+{
+	struct ut_disk *d = ut_disk_new(2 * 4096, 4096);
+	struct img_vdi v = { 0 };
+	struct ut_set set = { 0 };
+	struct vd_file_ops ops;
+	struct vd_chain *chain;
+	struct vd_extent ext;
+	struct vd_file *file;
+
+	ut_disk_set(d, 0, UT_DATA, 1);
+	img_vdi_write(&v, d);
+	img_vdi_add(&set, &v, d->size, false);
+	chain = ut_open(&set);
+	file = chain->segs[0].file;
+	grown.ops = file->ops;
+	grown.size = file->size;
+	ops = *file->ops;
+	ops.read = read_and_grow;
+	file->ops = &ops;
+	file->size = v.data_pos;
+	assert_int_equal(vd_map(chain, 0, 4096, 0, &ext), 0);
+	assert_int_equal(ext.type, VD_EXT_DATA);
+	file->ops = grown.ops;
+	vd_chain_close(chain);
+	ut_set_free(&set);
+	ut_buf_free(&v.buf);
+	ut_disk_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +443,7 @@ int main(void)
 		cmocka_unit_test(far_away),
 		cmocka_unit_test(chains),
 		cmocka_unit_test(free_and_zero),
+		cmocka_unit_test(grows_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("vdi-read", tests, NULL, NULL);
