@@ -25,6 +25,11 @@ int vd_file_write(struct vd_file *file, u64 pos, const void *buf, u32 len)
 	return maybe() ? any_errno() : 0;
 }
 
+int vd_file_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	return maybe() ? any_errno() : 0;
+}
+
 int vd_file_truncate(struct vd_file *file, u64 size)
 {
 	return maybe() ? any_errno() : 0;
