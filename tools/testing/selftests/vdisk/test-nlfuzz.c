@@ -119,21 +119,31 @@ static bool same_devices(const u32 *known, unsigned int nr)
 	return true;
 }
 
+/* Listed, and not on its way out: a message may have told it to go with its last user. */
+static bool is_live(u32 id)
+{
+	u32 state = VDISK_STATE_NEW;
+
+	if (vdev_get(&nl, id, &reply))
+		return in_list(list_devices()->ids, list_devices()->nr, id);
+	return nl_get_u32(&reply, VDISK_A_STATE, &state) && state == VDISK_STATE_LIVE;
+}
+
 /* One that is listed is there for all else: GET, its node, a read and a write. */
 static bool use_device(u32 id)
 {
 	struct vdev dev = { .id = id };
 	static u8 buf[4096] __attribute__((aligned(4096)));
-	u32 state = ~0U, flags;
+	u32 flags;
 	int fd;
 
-	if (vdev_get(&nl, id, &reply) || !nl_get_u32(&reply, VDISK_A_STATE, &state))
-		return false;
+	if (!is_live(id))
+		return true;
 	snprintf(dev.path, sizeof(dev.path), "/dev/vdisk%u", id);
 	flags = vdev_flags(&nl, id);
 	fd = open(dev.path, (flags & VDISK_F_RDONLY ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
-		return state == VDISK_STATE_DYING;
+		return !is_live(id);
 	/* What the image is decides whether these succeed. They end. */
 	if (pread(fd, buf, sizeof(buf), 0) == sizeof(buf) && !(flags & VDISK_F_RDONLY))
 		pwrite(fd, buf, sizeof(buf), 0);
