@@ -231,6 +231,14 @@ static int vdisk_file_op_allocate(struct vd_file *vf, u64 pos, u64 len)
 	return vdisk_fallocate(vf, 0, pos, len);
 }
 
+/* Zeros in one step with the growth: between two, somebody else could append. */
+static int vdisk_file_op_extend(struct vd_file *vf, u64 pos, u64 len)
+{
+	int ret = vdisk_fallocate(vf, FALLOC_FL_ZERO_RANGE, pos, len);
+
+	return ret == -EOPNOTSUPP ? vdisk_fallocate(vf, 0, pos, len) : ret;
+}
+
 /*
  * A file tells an error of its write-back once, to whoever comes first, and that
  * may have been a write of ours. So there is a second look that tells always.
@@ -256,6 +264,7 @@ static const struct vd_file_ops vdisk_file_ops = {
 	.punch = vdisk_file_op_punch,
 	.zero = vdisk_file_op_zero,
 	.allocate = vdisk_file_op_allocate,
+	.extend = vdisk_file_op_extend,
 	.flush = vdisk_file_op_flush,
 	.size = vdisk_file_op_size,
 };

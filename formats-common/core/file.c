@@ -171,6 +171,19 @@ int vd_file_allocate(struct vd_file *file, u64 pos, u64 len)
 }
 VD_EXPORT(vd_file_allocate);
 
+int vd_file_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	int ret = may_write(file, pos, len);
+
+	if (ret)
+		return ret;
+	if (!file->ops->extend)
+		return vd_file_allocate(file, pos, len);
+	ret = from_file(file->ops->extend(file, pos, len));
+	vd_atomic_set(&file->dirty, 1);
+	return ret;
+}
+
 /*
  * The mark goes first: what is changed while the flush runs marks the file
  * again. After a failure it does not come back, as a file tells such an error

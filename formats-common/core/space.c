@@ -55,9 +55,17 @@ VD_EXPORT(vd_space_forget);
 
 /* --- growth --- */
 
+/* What is in the sector that the file ends in a guest may have written meanwhile. */
+static u64 sector_end(const struct vd_file *file)
+{
+	return vd_ceil_shift(file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
+}
+
 static int extend(struct vd_file *file, u64 size)
 {
-	int ret = vd_file_allocate(file, file->size, size - file->size);
+	u64 from = sector_end(file);
+	int ret = from < size ? vd_file_extend(file, from, size - from) :
+				vd_file_allocate(file, file->size, size - file->size);
 
 	if (ret != -EOPNOTSUPP)
 		return ret;
@@ -72,13 +80,11 @@ VD_EXPORT(vd_no_space);
 
 /*
  * An attempt to grow that failed may keep what it got so far: that goes back, or
- * we would be who fills the disk. What is in the sector that the file ended in is
- * not of that attempt: a guest may have written it meanwhile.
+ * we would be who fills the disk.
  */
 static void cut_back(struct vd_file *file)
 {
-	u64 end = vd_ceil_shift(file->size, VD_SECTOR_SHIFT) << VD_SECTOR_SHIFT;
-	u64 now;
+	u64 end = sector_end(file), now;
 
 	if (!vd_file_size(file, &now) && now > end)
 		vd_file_truncate(file, end);
@@ -102,7 +108,11 @@ static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 	}
 }
 
-/* What somebody else has appended to the file is there, and is no zeros. */
+/*
+ * What somebody else has appended to the file is there, and is no zeros unless the file
+ * can extend as we would like it to. Who appends after this look, and before the file
+ * has grown, is not noticed.
+ */
 static void mind_others(struct vd_space *space)
 {
 	u64 now;

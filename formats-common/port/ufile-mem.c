@@ -100,6 +100,12 @@ static int mem_allocate(struct vd_file *file, u64 pos, u64 len)
 	return pos + len > m->len ? mem_set_len(m, pos + len) : 0;
 }
 
+static int mem_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	mem_zero(file, pos, len);
+	return mem_allocate(file, pos, len);
+}
+
 static const struct vd_file_ops mem_ops = {
 	.read = mem_read,
 	.write = mem_write,
@@ -109,6 +115,7 @@ static const struct vd_file_ops mem_ops = {
 	.punch = mem_zero,
 	.zero = mem_zero,
 	.allocate = mem_allocate,
+	.extend = mem_extend,
 };
 
 static void mem_release(struct vd_ufile *u)

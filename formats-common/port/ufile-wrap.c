@@ -128,6 +128,18 @@ static int wrap_allocate(struct vd_file *file, u64 pos, u64 len)
 	return w->lower->ops->allocate(w->lower, pos, len);
 }
 
+/* A kind of allocate, to who looks on. */
+static int wrap_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	struct wrapper *w = to_wrapper(file);
+	int ret;
+
+	if (!w->lower->ops->extend)
+		return wrap_allocate(file, pos, len);
+	ret = before(w, VD_OP_ALLOCATE, pos, len, NULL);
+	return ret ? ret : w->lower->ops->extend(w->lower, pos, len);
+}
+
 static const struct vd_file_ops wrap_ops = {
 	.read = wrap_read,
 	.write = wrap_write,
@@ -137,6 +149,7 @@ static const struct vd_file_ops wrap_ops = {
 	.punch = wrap_punch,
 	.zero = wrap_zero,
 	.allocate = wrap_allocate,
+	.extend = wrap_extend,
 };
 
 static struct wrapper *wrap(struct vd_file *lower)

@@ -93,8 +93,7 @@ static int fd_fallocate(struct vd_file *file, int mode, u64 pos, u64 len)
 	int ret;
 
 	do {
-		ret = fallocate(to_fd_file(file)->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)pos,
-				(off_t)len);
+		ret = fallocate(to_fd_file(file)->fd, mode, (off_t)pos, (off_t)len);
 	} while (ret && errno == EINTR);
 	if (!ret)
 		return 0;
@@ -103,26 +102,28 @@ static int fd_fallocate(struct vd_file *file, int mode, u64 pos, u64 len)
 
 static int fd_punch(struct vd_file *file, u64 pos, u64 len)
 {
-	return fd_fallocate(file, FALLOC_FL_PUNCH_HOLE, pos, len);
+	return fd_fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos, len);
 }
 
 static int fd_zero(struct vd_file *file, u64 pos, u64 len)
 {
-	return fd_fallocate(file, FALLOC_FL_ZERO_RANGE, pos, len);
+	return fd_fallocate(file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, pos, len);
 }
 
 static int fd_allocate(struct vd_file *file, u64 pos, u64 len)
 {
-	int ret;
-
 	if (to_fd_file(file)->is_bdev)
 		return pos + len > file->size ? -ENOSPC : 0;
-	do {
-		ret = fallocate(to_fd_file(file)->fd, 0, (off_t)pos, (off_t)len);
-	} while (ret && errno == EINTR);
-	if (!ret)
-		return 0;
-	return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	return fd_fallocate(file, 0, pos, len);
+}
+
+static int fd_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	int ret = -EOPNOTSUPP;
+
+	if (!to_fd_file(file)->is_bdev)
+		ret = fd_fallocate(file, FALLOC_FL_ZERO_RANGE, pos, len);
+	return ret == -EOPNOTSUPP ? fd_allocate(file, pos, len) : ret;
 }
 
 static const struct vd_file_ops fd_ops = {
@@ -134,6 +135,7 @@ static const struct vd_file_ops fd_ops = {
 	.punch = fd_punch,
 	.zero = fd_zero,
 	.allocate = fd_allocate,
+	.extend = fd_extend,
 };
 
 static int check_fd(int fd, bool writable, bool *is_bdev, struct vd_error *err)

@@ -26,6 +26,9 @@ struct vd_file;
  * @allocate: range has its space: writing into it cannot fail for want of it.
  *	Content stays, a range past the end reads as zeros, and the file grows to
  *	its end; -EOPNOTSUPP, -ENOSPC
+ * @extend: like allocate, for a range past what is known of the file: what
+ *	somebody else has put there by then reads as zeros, too, if that can be
+ *	had without writing them. NULL: allocate will do
  *
  * All may sleep; callers hold no spinlock. Ops other than read and size are
  * NULL on a file that is never written.
@@ -39,6 +42,7 @@ struct vd_file_ops {
 	int (*punch)(struct vd_file *file, u64 pos, u64 len);
 	int (*zero)(struct vd_file *file, u64 pos, u64 len);
 	int (*allocate)(struct vd_file *file, u64 pos, u64 len);
+	int (*extend)(struct vd_file *file, u64 pos, u64 len);
 };
 
 /**
@@ -86,6 +90,7 @@ int vd_file_punch(struct vd_file *file, u64 pos, u64 len);
 /* Zeros, by whatever way the file has. @unmap: its space may go. */
 int vd_file_zero(struct vd_file *file, u64 pos, u64 len, bool unmap);
 int vd_file_allocate(struct vd_file *file, u64 pos, u64 len);
+int vd_file_extend(struct vd_file *file, u64 pos, u64 len);
 /* Durable if anything was changed since the last call: 0 or -errno. */
 int vd_file_flush(struct vd_file *file);
 

@@ -59,6 +59,11 @@ static int odd_allocate(struct vd_file *file, u64 pos, u64 len)
 	return answers(VD_OP_ALLOCATE) ? odd.number : odd.whole->allocate(file, pos, len);
 }
 
+static int odd_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	return answers(VD_OP_ALLOCATE) ? odd.number : odd.whole->extend(file, pos, len);
+}
+
 static int odd_flush(struct vd_file *file)
 {
 	return answers(VD_OP_FLUSH) ? odd.number : odd.whole->flush(file);
@@ -90,7 +95,7 @@ static void one(const struct img_kind *kind, enum vd_file_op op, int number)
 	struct vd_file_ops ops = {
 		.read = odd_read, .write = odd_write, .truncate = odd_truncate,
 		.punch = odd_punch, .zero = odd_zero, .allocate = odd_allocate,
-		.flush = odd_flush,
+		.extend = odd_extend, .flush = odd_flush,
 	};
 	struct vd_chain_desc desc;
 	struct vd_chain *chain;

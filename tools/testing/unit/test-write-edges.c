@@ -534,6 +534,7 @@ static void tail_is_kept(void **state)
 	full.whole = s.set.files[0]->ops;
 	full.ops = *full.whole;
 	full.ops.allocate = full_allocate;
+	full.ops.extend = full_allocate;
 	s.set.files[0]->ops = &full.ops;
 	assert_int_equal(vd_write(s.chain, 8 * s.d->grain, mine, sizeof(mine)), -ENOSPC);
 	assert_int_equal(vd_read(s.chain, NULL, 2 * s.d->grain, got, sizeof(got)), 0);
@@ -566,6 +567,51 @@ static void appended_meanwhile(void **state)
 	memcpy(want, mine, sizeof(mine));
 	assert_int_equal(vd_read(s.chain, NULL, 8 * s.d->grain, got, sizeof(got)), 0);
 	ut_same(got, want, 8 * s.d->grain, sizeof(got), "where somebody else has appended");
+	done(&s);
+}
+
+/* Just before the file grows to @end: after every look at its size. */
+static void append_others(struct vd_file *file, u64 end)
+{
+	u8 others[8192];
+	u64 size = 0;
+
+	memset(others, 0xee, sizeof(others));
+	assert_int_equal(full.whole->size(file, &size), 0);
+	if (end > size)
+		assert_int_equal(full.whole->write(file, size, others, sizeof(others)), 0);
+}
+
+static int append_and_allocate(struct vd_file *file, u64 pos, u64 len)
+{
+	append_others(file, pos + len);
+	return full.whole->allocate(file, pos, len);
+}
+
+static int append_and_extend(struct vd_file *file, u64 pos, u64 len)
+{
+	append_others(file, pos + len);
+	return full.whole->extend(file, pos, len);
+}
+
+static void appended_at_the_last_moment(void **state)
+{
+	u8 mine[VD_SECTOR], got[1024], want[1024] = { 0 };
+	struct subject s;
+
+	hosted(&s, IMG_F_RGD);
+	open_it(&s);
+	memset(mine, 0xab, sizeof(mine));
+	full.whole = s.set.files[0]->ops;
+	full.ops = *full.whole;
+	full.ops.allocate = append_and_allocate;
+	full.ops.extend = append_and_extend;
+	s.set.files[0]->ops = &full.ops;
+	assert_int_equal(vd_write(s.chain, 8 * s.d->grain, mine, sizeof(mine)), 0);
+	memcpy(want, mine, sizeof(mine));
+	assert_int_equal(vd_read(s.chain, NULL, 8 * s.d->grain, got, sizeof(got)), 0);
+	ut_same(got, want, 8 * s.d->grain, sizeof(got), "where somebody else has appended");
+	s.set.files[0]->ops = full.whole;
 	done(&s);
 }
 
@@ -676,6 +722,7 @@ int main(void)
 		cmocka_unit_test(last_grain),
 		cmocka_unit_test(tail_is_kept),
 		cmocka_unit_test(appended_meanwhile),
+		cmocka_unit_test(appended_at_the_last_moment),
 		cmocka_unit_test(freed_twice),
 		cmocka_unit_test(published_at_the_end),
 	};

@@ -29,16 +29,19 @@ static struct nl nl;
 
 /* ------------------------------------------------------- what does no harm */
 
+/* Again and again: the file must grow while a piece is on its way. */
 static int append(struct victim *v)
 {
-	int fd = open(v->path, O_WRONLY | O_APPEND | O_CLOEXEC), ret;
+	int fd = open(v->path, O_WRONLY | O_APPEND | O_CLOEXEC), ret = 0;
+	unsigned int i;
 	u8 *buf;
 
 	if (fd < 0)
 		return -errno;
 	buf = xalloc(MIB);
 	memset(buf, 0xee, MIB);
-	ret = act_result(write(fd, buf, MIB) == (ssize_t)MIB ? 0 : -1);
+	for (i = 0; i < 12 && !ret; i++)
+		ret = act_result(write(fd, buf, MIB) == (ssize_t)MIB ? 0 : -1);
 	close(fd);
 	free(buf);
 	return ret;
