@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "blk.h"
@@ -234,6 +236,23 @@ static void run_images(const char *ext4, const char *xfs)
 			run_image(images[i].name, images[i].chain, images[i].flags);
 }
 
+/* Without a journal: one that is refused memory at the wrong moment ends itself for good. */
+static const char *make_ext4(void)
+{
+	const char *dir = strdup(path_in(scratch_dir(), "ext4"));
+	struct run r;
+
+	if (!place_bdev())
+		bail("VDT_BDEV is not set");
+	if (run(&r, "mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", "nodiscard",
+		place_bdev(), NULL))
+		bail("mkfs.ext4: %s", r.err);
+	mkdir(dir, 0700);
+	if (mount(place_bdev(), dir, "ext4", 0, NULL))
+		bail("mount: %s", err_name(errno));
+	return dir;
+}
+
 int main(void)
 {
 	const char *ext4, *xfs;
@@ -241,6 +260,7 @@ int main(void)
 
 	inject_init();
 	chain_begin(&nl, &ext4, &xfs);
+	ext4 = make_ext4();
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		bail("mlockall: %s", err_name(errno));
 	text = inject_module();
@@ -250,5 +270,7 @@ int main(void)
 		ok(faults[i].hits || faults[i].where == INJECT_OWN, "%s: %u refused in all",
 		   faults[i].name, faults[i].hits);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
+	ok(wait_until(!umount(ext4), 20000), "no file is held");
+	rmdir(ext4);
 	return tap_done();
 }
