@@ -107,8 +107,9 @@ static void *watcher(void *arg)
 
 int main(void)
 {
-	const unsigned int cycles = scaled(full_run() ? CYCLES_FULL : CYCLES);
-	const unsigned int watched = scaled(WATCHED);
+	const unsigned int some = brief_run() ? CYCLES / 3 : CYCLES;
+	const unsigned int cycles = scaled(full_run() ? CYCLES_FULL : some);
+	const unsigned int watched = scaled(brief_run() ? WATCHED / 3 : WATCHED);
 	const struct img_image *image;
 	struct usage before, after;
 	pthread_t thread;

@@ -403,7 +403,7 @@ static void test_released_at_once(const char *path)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100,
 			      .l_len = 200 };
-	unsigned int rounds = scaled(LOCK_ROUNDS), i, good = 0;
+	unsigned int rounds = scaled(brief_run() ? LOCK_ROUNDS / 4 : LOCK_ROUNDS), i, good = 0;
 	struct vdev dev;
 	int fd, ret;
 
@@ -440,7 +440,7 @@ static void test_programs(void)
 		"	n=$((n + 1))\n"
 		"	echo $n\n"
 		"done\n";
-	unsigned int rounds = scaled(PROGRAM_ROUNDS);
+	unsigned int rounds = scaled(brief_run() ? PROGRAM_ROUNDS / 4 : PROGRAM_ROUNDS);
 	char count[16];
 	struct run r;
 	u64 start = now_ms();

@@ -106,6 +106,7 @@ static void run_copy(const char *dir, const char *format, struct extent extent)
 
 int main(void)
 {
+	const unsigned int part = brief_run() ? 4 : 1;
 	const char *dir = place_large();
 	int ret;
 
@@ -114,8 +115,8 @@ int main(void)
 		bail("no vdisk family: %s", err_name(ret));
 	if (!dir)
 		bail("VDT_LARGE is not set");
-	run_copy(dir, "vmdk", vmdk_sparse(scaled(2048) * MIB, 64 * KIB, VMDK_RGD, 0));
-	run_copy(dir, "vdi", vdi_blocks(scaled(512) * MIB, MIB, VDI_VIRTUALBOX, 0));
+	run_copy(dir, "vmdk", vmdk_sparse(scaled(2048 / part) * MIB, 64 * KIB, VMDK_RGD, 0));
+	run_copy(dir, "vdi", vdi_blocks(scaled(512 / part) * MIB, MIB, VDI_VIRTUALBOX, 0));
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	vdev_detach_all(&nl);
 	nl_close(&nl);

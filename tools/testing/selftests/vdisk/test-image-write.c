@@ -327,7 +327,10 @@ static void run_chain(const char *name, u32 flags, struct chain chain)
 {
 	struct kind k = { .name = name, .flags = flags, .chain = chain, .ops = OPS };
 	const char *only = getenv("VDT_ONLY");	/* by hand: part of a name */
+	static unsigned int turn;
 
+	if (brief_run() && turn++ % 2)
+		return;
 	if (!only || strstr(name, only))
 		run_kind(&k);
 }

@@ -112,11 +112,14 @@ static bool zero_places(int fd, enum way way, u64 base, u64 unit, struct shadow 
 static void test_zeros(struct chain c, u32 flags, const char *name)
 {
 	u64 unit = unit_of(&c), step;
+	static unsigned int turn;
 	struct shadow s;
 	struct vdev dev;
 	enum way way;
 	int fd;
 
+	if (brief_run() && turn++ % 2)
+		return;
 	chain_make(&c, 77);
 	chain_load(&c, &s);
 	step = s.size / WAYS / unit * unit;

@@ -434,7 +434,8 @@ static void test_detached(struct disk *d)
 		MAY(d, 0, "check", d->top);
 }
 
-static void test_row(const struct row *row, const char *place)
+/* In a brief run, in one mode. */
+static void test_row(const struct row *row, const char *place, size_t mode)
 {
 	struct disk d;
 	char dir[96];
@@ -443,7 +444,8 @@ static void test_row(const struct row *row, const char *place)
 	snprintf(dir, sizeof(dir), "%s/set", place);
 	create(&d, row, dir);
 	for (i = 0; i < ARRAY_SIZE(modes); i++)
-		test_attached(&d, &modes[i]);
+		if (!brief_run() || i == mode % ARRAY_SIZE(modes))
+			test_attached(&d, &modes[i]);
 	test_detached(&d);
 	remove_all(&d);
 }
@@ -460,7 +462,7 @@ int main(void)
 	if (!places[0] || !places[1])
 		bail("VDT_EXT4 and VDT_XFS are not set");
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		test_row(&rows[i], places[i % 2]);
+		test_row(&rows[i], places[i % 2], i);
 	is_num(vdev_count(&nl), 0, "nothing is left attached");
 	vdev_detach_all(&nl);
 	nl_close(&nl);

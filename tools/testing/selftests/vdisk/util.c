@@ -48,6 +48,13 @@ bool full_run(void)
 	return text && *text;
 }
 
+bool brief_run(void)
+{
+	const char *text = getenv("VDT_BRIEF");
+
+	return text && *text && !full_run();
+}
+
 void rng_seed(struct rng *rng, u64 seed)
 {
 	rng->state = seed * 0x9e3779b97f4a7c15ULL + 0x632be59bd9b4e019ULL;

@@ -32,6 +32,8 @@ unsigned int scale(void);
 unsigned int scaled(unsigned int count);	/* at least 1 */
 /* VDT_FULL: take the time that published figures need, not that of a smoke test. */
 bool full_run(void);
+/* VDT_BRIEF: of variations of the same thing, some. */
+bool brief_run(void);
 
 /* Poll for @cond; its value when it came true or @ms were over. */
 #define wait_until(cond, ms) __extension__ ({			\
