@@ -28,7 +28,7 @@ TSANOBJ := $(LIBSRC:%.c=$(BUILD)/tsan/%.o)
 LIB32OBJ := $(LIBSRC:%.c=$(BUILD)/m32/%.o)
 CTLOBJ  := $(CTLSRC:%.c=$(BUILD)/user/%.o)
 
-.PHONY: all modules vdctl lib m32 demo shell check bench lint install clean help deps
+.PHONY: all modules vdctl lib m32 demo shell check check-full bench lint install clean help deps
 all: modules vdctl
 
 help:
@@ -37,7 +37,8 @@ help:
 ## make                builds the modules for the running kernel (KVER=...) and vdctl
 ## make demo           makes a VMDK, boots a VM, attaches and mounts it (IMAGE=..., RW=1)
 ## make shell          a root shell in that VM (IMAGE=...)
-## make check          every test; ends with "N passed, N failed, N skipped"
+## make check          every suite; ends with "N passed, N failed, N skipped"
+## make check-full     every test of them, in about twice the time
 ## make check-debug    the kernel selftests on two debug kernels, built first: an hour or more
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
 ## make mutants        each check of a backend removed: does a test fail?
@@ -115,6 +116,10 @@ shell:
 check:
 	@tools/install-deps build kernels vm test lint fuzz proof
 	@tools/testing/check
+
+check-full:
+	@tools/install-deps build kernels vm test lint fuzz proof
+	@tools/testing/check --full
 
 bench:
 	@tools/install-deps build kernels vm bench

@@ -83,6 +83,11 @@ scratch() {
 	echo "$dir"
 }
 
+# Is it "make check", which keeps some of what is alike for "make check-full"?
+brief() {
+	[ -n "${VDISK_BRIEF:-}" ]
+}
+
 have() {
 	command -v "$1" >/dev/null 2>&1
 }

@@ -19,6 +19,7 @@ import expect
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 60    # seconds; the machine is emulated
 MIB = 1 << 20
+BRIEF = bool(os.environ.get("VDISK_BRIEF"))
 MARKS = 48    # bytes of the first write: content ids, the mark of use
 # What may be missing at the end: after one run, and after two, it was 2.7 MiB of pages and 1.1
 # of slabs.
@@ -207,9 +208,13 @@ def in_a_child(function):
 def rows():
     """
     What the kernel has part in. A header in two disks goes the way on which the kernel reads it
-    first; of several ways to be refused before the kernel is asked, one will do.
+    first; of several ways to be refused before the kernel is asked, one will do. In a brief run,
+    one case in three.
     """
     table = [r for r in expect.load(os.path.join(HERE, "expected.tsv")) if not expect.checks(r)]
+    if BRIEF:
+        cases = set(list(dict.fromkeys(r.case for r in table))[::3])
+        table = [r for r in table if r.case in cases]
     split = {r.case for r in table if r.how == "split"}
     seen = set()
     for row in table:
