@@ -146,9 +146,13 @@ static int vdisk_reply_detach(struct genl_info *info, struct vdisk_device *dev,
 {
 	void *hdr = genlmsg_put_reply(msg, info, &vdisk_family, 0, VDISK_CMD_DETACH);
 	bool gone = completion_done(&dev->gone);
+	u32 state = READ_ONCE(dev->state);
 
+	/* All is torn down, but GET still finds it, and the module is in use. */
+	if (!gone && state == VDISK_STATE_NEW)
+		state = VDISK_STATE_DYING;
 	if (!hdr || nla_put_u32(msg, VDISK_A_ID, dev->id) ||
-	    nla_put_u32(msg, VDISK_A_STATE, gone ? VDISK_STATE_NEW : READ_ONCE(dev->state)) ||
+	    nla_put_u32(msg, VDISK_A_STATE, gone ? VDISK_STATE_NEW : state) ||
 	    nla_put_u32(msg, VDISK_A_INFLIGHT, gone ? 0 : vdisk_inflight(dev))) {
 		nlmsg_free(msg);
 		return -EMSGSIZE;
