@@ -243,6 +243,7 @@ chain_mixed() {
 	refused "chain: VDI over raw" 2 "no UUID" create -b "$d/bare.raw" "$d/x.vdi"
 	refused "chain: -F without -b" 2 "-F is for -b" create -F raw "$d/x.vmdk" 1M
 
+	! brief || CHAINS=${CHAINS:-6}
 	for seed in $(seq 1 "${CHAINS:-16}"); do
 		rm -rf "$d/r"
 		mkdir "$d/r"

@@ -99,9 +99,10 @@ one_kind() {
 }
 
 cr_every_kind() {
-	local kind size
+	local kind size sizes=(512 $((5 * 1024 * mib)))
 
-	for size in 512 $((mib + 512)) $((100 * mib)) $((5 * 1024 * mib)) $((3 * 65536 + 5 * 512)); do
+	brief || sizes+=($((mib + 512)) $((100 * mib)) $((3 * 65536 + 5 * 512)))
+	for size in "${sizes[@]}"; do
 		for kind in sparse split flat splitflat esx; do
 			one_kind "$kind" "$size"
 		done

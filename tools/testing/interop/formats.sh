@@ -23,8 +23,9 @@ convert() {
 
 fmt_every_subformat() {
 	local subformat size seed=1 raw img
-	for size in $((10 * 1048576 + 512)) $((3 * 65536 - 512)) $((65536 + 1536)) 512 \
-		$((40 * 1048576 + 7 * 512)); do
+	local sizes=($((3 * 65536 - 512)) 512 $((40 * 1048576 + 7 * 512)))
+	brief || sizes+=($((10 * 1048576 + 512)) $((65536 + 1536)))
+	for size in "${sizes[@]}"; do
 		raw=$fmt/src.raw
 		disk make "$raw" "$size" "seed$seed"
 		seed=$((seed + 1))
