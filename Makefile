@@ -38,7 +38,7 @@ help:
 ## make demo           makes a VMDK, boots a VM, attaches and mounts it (IMAGE=..., RW=1)
 ## make shell          a root shell in that VM (IMAGE=...)
 ## make check          every suite; ends with "N passed, N failed, N skipped"
-## make check-full     every test of them, in about twice the time
+## make check-full     every test of them; the last time in 64 minutes
 ## make check-debug    the kernel selftests on two debug kernels, built first: an hour or more
 ## make crash          states that a power cut leaves, judged (STATES=1e6)
 ## make mutants        each check of a backend removed: does a test fail?

@@ -148,11 +148,13 @@ static int vdisk_reply_detach(struct genl_info *info, struct vdisk_device *dev,
 	bool gone = completion_done(&dev->gone);
 	u32 state = READ_ONCE(dev->state);
 
-	/* All is torn down, but GET still finds it, and the module is in use. */
-	if (!gone && state == VDISK_STATE_NEW)
+	/* Torn down, it is not gone as long as GET finds it, and the module is in use. */
+	if (gone)
+		state = VDISK_STATE_NEW;
+	else if (state == VDISK_STATE_NEW)
 		state = VDISK_STATE_DYING;
 	if (!hdr || nla_put_u32(msg, VDISK_A_ID, dev->id) ||
-	    nla_put_u32(msg, VDISK_A_STATE, gone ? VDISK_STATE_NEW : state) ||
+	    nla_put_u32(msg, VDISK_A_STATE, state) ||
 	    nla_put_u32(msg, VDISK_A_INFLIGHT, gone ? 0 : vdisk_inflight(dev))) {
 		nlmsg_free(msg);
 		return -EMSGSIZE;

@@ -109,9 +109,9 @@ static int extend_ahead(struct vd_space *space, u64 need, u64 *size)
 }
 
 /*
- * What somebody else has appended to the file is there, and is no zeros unless the file
- * can extend as we would like it to. Who appends after this look, and before the file
- * has grown, is not noticed.
+ * What somebody else has appended to the file is there, and is no zeros: for files that
+ * do not zero it when they are extended. With these, who appends between this look and
+ * the growth is not noticed.
  */
 static void mind_others(struct vd_space *space)
 {

@@ -220,7 +220,7 @@ $(BUILD)/powercut: $(wildcard tools/testing/powercut/*.[ch]) $(BUILD)/libvdisk.a
 check-debug:
 	@tools/install-deps build kernels vm test debug-kernel
 	@tools/testing/vm/debug-kernel kasan lockdep
-	@tools/testing/check --table tools/testing/debug.tsv
+	@tools/testing/check --full --table tools/testing/debug.tsv
 
 # --- one suite, with more than make check asks ---
 evidence:
